@@ -1,0 +1,136 @@
+import BlockStore
+
+/// What one storage host serves: the whole of it, declared. Applying a new one changes only what differs.
+public struct ServerConfiguration: Sendable {
+    /// The host's name in the inventory, for logs and `status`.
+    public var hostName: String
+    /// The addresses to listen on. A target is reachable through those of them that it names.
+    public var portals: [PortalAddress]
+    /// The targets, one a volume.
+    public var targets: [TargetConfiguration]
+    /// Bounds of everything that a peer can make grow.
+    public var limits: ServerLimits
+
+    /// Makes a configuration.
+    public init(
+        hostName: String, portals: [PortalAddress], targets: [TargetConfiguration],
+        limits: ServerLimits = ServerLimits()
+    ) {
+        self.hostName = hostName
+        self.portals = portals
+        self.targets = targets
+        self.limits = limits
+    }
+}
+
+/// An address and TCP port to listen on. The address is an IPv4 or IPv6 literal.
+public struct PortalAddress: Sendable, Hashable, CustomStringConvertible {
+    /// IPv4 or IPv6 literal, without brackets.
+    public var address: String
+    /// TCP port; iSCSI's own is 3260.
+    public var port: UInt16
+
+    /// Makes a portal address.
+    public init(address: String, port: UInt16 = 3260) {
+        self.address = address
+        self.port = port
+    }
+
+    /// `10.0.0.1:3260`, or `[2001:db8::1]:3260`.
+    public var description: String { address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)" }
+}
+
+/// One iSCSI target and the one logical unit (LUN 0) behind it.
+public struct TargetConfiguration: Sendable {
+    /// The target's iSCSI name.
+    public var name: String
+    /// The volume's name, for people.
+    public var volumeName: String
+    /// The logical unit's NAA 3 identifier (VPD 83h).
+    public var wwid: UInt64
+    /// The portals this target is reachable through, each a portal group of its own.
+    public var portalGroups: [PortalGroupConfiguration]
+    /// The bytes behind it, opened and locked.
+    public var store: BlockStore
+    /// Logical block length: 512 or 4096.
+    public var blockLengthBytes: Int
+    /// Whether writes are refused (DATA PROTECT).
+    public var isReadOnly: Bool
+
+    /// Makes a target.
+    public init(
+        name: String, volumeName: String, wwid: UInt64, portalGroups: [PortalGroupConfiguration], store: BlockStore,
+        blockLengthBytes: Int, isReadOnly: Bool
+    ) {
+        self.name = name
+        self.volumeName = volumeName
+        self.wwid = wwid
+        self.portalGroups = portalGroups
+        self.store = store
+        self.blockLengthBytes = blockLengthBytes
+        self.isReadOnly = isReadOnly
+    }
+}
+
+/// A portal of a target: target portal group tag and relative target port are one number (1...65535).
+public struct PortalGroupConfiguration: Sendable, Hashable {
+    /// Where it listens; one of `ServerConfiguration.portals`.
+    public var portal: PortalAddress
+    /// TargetPortalGroupTag, and the relative target port identifier.
+    public var tag: UInt16
+
+    /// Makes a portal group.
+    public init(portal: PortalAddress, tag: UInt16) {
+        self.portal = portal
+        self.tag = tag
+    }
+}
+
+/// Every bound of the daemon in one place; `storaged check` prints them.
+public struct ServerLimits: Sendable, Hashable {
+    /// Reactor threads; 0 is one a processor this process may use.
+    public var reactors = 0
+    /// Connections in all, logged in or not; one more is closed at once.
+    public var connections = 1024
+    /// Connections that have not finished login, in all.
+    public var connectionsBeforeLogin = 256
+    /// The same, from one address.
+    public var connectionsBeforeLoginPerAddress = 64
+    /// Seconds from accept to the end of login.
+    public var loginSeconds = 10
+    /// Commands in flight a session (the CmdSN window).
+    public var commandsPerSession = 128
+    /// Seconds between NOP-In pings on an idle connection; 0 sends none.
+    public var nopIntervalSeconds = 15
+    /// Seconds a ping may stay unanswered before the connection is closed.
+    public var nopTimeoutSeconds = 15
+    /// Payload memory a reactor may hold in flight.
+    public var payloadBytesPerReactor = 32 << 20
+    /// Seconds that in-flight commands have to finish at shutdown before their connections are cut.
+    public var drainSeconds = 20
+
+    /// The defaults.
+    public init() {}
+}
+
+/// Why a server could not start or change.
+public struct ServerError: Error, Sendable, CustomStringConvertible {
+    /// What was being done: `listen`, `start reactor`.
+    public var operation: String
+    /// On what: a portal, a target.
+    public var object: String
+    /// The cause, with the system's words for an errno.
+    public var cause: String
+    /// What to do next.
+    public var advice: String
+
+    /// Makes an error.
+    public init(operation: String, object: String, cause: String, advice: String) {
+        self.operation = operation
+        self.object = object
+        self.cause = cause
+        self.advice = advice
+    }
+
+    public var description: String { "\(operation) \(object): \(cause); \(advice)" }
+}

@@ -1,0 +1,91 @@
+/// What the server is doing now; `storaged status` prints it, and `--json` encodes it (schema `storaged.status/1`).
+public struct ServerSnapshot: Sendable, Codable {
+    /// The host's name in the inventory.
+    public var hostName: String
+    /// Seconds since the portals opened.
+    public var uptimeSeconds: Int
+    /// Portals that listen.
+    public var portals: [PortalSnapshot]
+    /// Targets with their unit and sessions inside.
+    public var targets: [TargetSnapshot]
+    /// Discovery sessions and connections still in login.
+    public var connectionsBeforeLogin: Int
+    /// Logins refused since the start.
+    public var loginFailures: UInt64
+    /// Connections closed because the peer broke the protocol, since the start.
+    public var protocolErrors: UInt64
+    /// Bytes of payload memory in flight now.
+    public var payloadBytesInUse: Int
+    /// Reactor threads.
+    public var reactors: Int
+    /// `io_uring` or `epoll`.
+    public var engine: String
+}
+
+/// A portal.
+public struct PortalSnapshot: Sendable, Codable {
+    /// `10.0.0.1:3260`.
+    public var address: String
+    /// Connections through it now.
+    public var connections: Int
+}
+
+/// A target and its unit.
+public struct TargetSnapshot: Sendable, Codable {
+    /// The iSCSI name.
+    public var name: String
+    /// The volume's name.
+    public var volume: String
+    /// The backing file or device.
+    public var path: String
+    /// 17 hex digits, as udev and multipath print it.
+    public var wwid: String
+    /// Size in bytes.
+    public var sizeBytes: UInt64
+    /// Logical block length.
+    public var blockLengthBytes: Int
+    /// Whether writes are refused.
+    public var readOnly: Bool
+    /// Whether the unit refuses writes because an fsync failed (its cached state is unknown).
+    public var failed: Bool
+    /// Read commands ended.
+    public var readCommands: UInt64
+    /// Bytes read.
+    public var readBytes: UInt64
+    /// Write commands ended.
+    public var writeCommands: UInt64
+    /// Bytes written.
+    public var writeBytes: UInt64
+    /// Commands ended of all kinds.
+    public var commands: UInt64
+    /// Commands that ended with a medium or hardware error.
+    public var ioErrors: UInt64
+    /// Commands and tasks aborted.
+    public var aborts: UInt64
+    /// Sessions on it.
+    public var sessions: [SessionSnapshot]
+}
+
+/// A session, which has one connection (MaxConnections=1).
+public struct SessionSnapshot: Sendable, Codable {
+    /// The initiator's iSCSI name.
+    public var initiator: String
+    /// The peer's address and port.
+    public var peer: String
+    /// The portal it came through.
+    public var portal: String
+    /// 12 hex digits.
+    public var isid: String
+    /// Target session identifying handle.
+    public var tsih: UInt16
+    /// Portal group tag and relative target port.
+    public var portalGroupTag: UInt16
+    /// Negotiated keys, as text.
+    public var parameters: [String: String]
+    /// Commands in flight.
+    public var inFlight: Int
+    /// Seconds since login.
+    public var ageSeconds: Int
+    /// Which reactor serves it.
+    public var reactor: Int
+}
