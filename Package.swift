@@ -36,6 +36,7 @@ let package = Package(
         .target(name: "ISCSI", swiftSettings: house),
         .target(name: "SCSI", swiftSettings: house),
         .target(name: "Rack", dependencies: [yams], swiftSettings: house),
+        .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "CUring", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
         .systemLibrary(name: "CISAL", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
@@ -45,13 +46,13 @@ let package = Package(
 
         // Storage hosts only.
         .target(name: "Reactor", dependencies: ["CUring"], path: "Targets/Reactor", swiftSettings: house),
-        .target(name: "BlockStore", path: "Targets/BlockStore", swiftSettings: house),
+        .target(name: "BlockStore", dependencies: ["CLinux"], path: "Targets/BlockStore", swiftSettings: house),
         .target(
             name: "TargetServer", dependencies: ["ISCSI", "SCSI", "Reactor", "BlockStore", "CISAL", logging],
             path: "Targets/TargetServer", swiftSettings: house),
         .executableTarget(
             name: "storaged",
-            dependencies: ["TargetServer", "BlockStore", "Rack", "CSystemd", argumentParser, logging],
+            dependencies: ["TargetServer", "BlockStore", "Rack", "CLinux", "CSystemd", argumentParser, logging],
             path: "Targets/storaged", swiftSettings: house, linkerSettings: standalone),
 
         // Clients only.
