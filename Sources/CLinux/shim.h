@@ -112,6 +112,12 @@ static inline int rack_peer_credentials(int fd, int *pid, unsigned int *uid) {
     return 0;
 }
 
+/// setfsuid(2): whose permissions this thread's file accesses are checked against; the user id before.
+static inline int rack_set_file_user(unsigned int uid) {
+    extern int setfsuid(unsigned int);
+    return setfsuid(uid);
+}
+
 /// accept4(2) with SOCK_CLOEXEC; the descriptor, or the negative errno.
 static inline int rack_accept(int fd) {
     extern int accept4(int, struct sockaddr *, socklen_t *, int);

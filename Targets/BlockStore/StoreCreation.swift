@@ -79,22 +79,35 @@ enum StoreCreation {
         }
     }
 
-    /// Asks the file system by doing both beyond the end of the file, keeping its size: there is no data to lose there, and
-    /// what the first call may have allocated the second gives back. The file is locked by now.
+    /// Asks the file system without touching data.
     ///
-    /// A full disk answers ENOSPC, which is still a yes.
-    static func abilities(_ descriptor: Int32, sizeBytes: UInt64, readOnly: Bool) -> StoreAbilities {
+    /// Punching is tried beyond the end of the file, where there is nothing to lose and nothing is allocated. Zeroing
+    /// allocates, so it is tried on a nameless file in the same folder; where no such file can be made (an old file system,
+    /// a folder this process may not write), the answer is no, and zeros are written instead. A full disk answers ENOSPC,
+    /// which is still a yes.
+    static func abilities(_ descriptor: Int32, path: String, sizeBytes: UInt64, readOnly: Bool) -> StoreAbilities {
         guard !readOnly else { return StoreAbilities() }
         let probeBytes: Int64 = 1 << 16
         // Whole blocks of any file system, past the end.
         let offset = (Int64(sizeBytes) / probeBytes + 1) &* probeBytes
         guard offset > 0, offset <= Int64.max - probeBytes else { return StoreAbilities() }
-        func answers(_ mode: Int32) -> Bool {
-            let error = rack_fallocate(descriptor, mode, offset, probeBytes)
+        func answers(_ file: Int32, _ mode: Int32, _ offset: Int64) -> Bool {
+            let error = rack_fallocate(file, mode, offset, probeBytes)
             return error == 0 || error == ENOSPC || error == EDQUOT
         }
-        let zeroes = answers(rack_zero_range_mode)
-        return StoreAbilities(canPunchHoles: answers(rack_punch_hole_mode), canZeroRange: zeroes)
+        var abilities = StoreAbilities()
+        abilities.canPunchHoles = answers(descriptor, rack_punch_hole_mode, offset)
+        let unnamed = unsafe rack_create_unnamed(parentFolder(of: path))
+        if unnamed >= 0 {
+            // A symbolic link may have led to another file system.
+            if case .success(let probe) = fileStatus(unnamed), case .success(let own) = fileStatus(descriptor),
+                probe.st_dev == own.st_dev
+            {
+                abilities.canZeroRange = answers(unnamed, rack_zero_range_mode, 0)
+            }
+            close(unnamed)
+        }
+        return abilities
     }
 }
 

@@ -160,7 +160,7 @@ extension BlockStore {
         let abilities =
             isDevice
             ? DeviceFacts.abilities(status, readOnly: readOnly)
-            : StoreCreation.abilities(descriptor, sizeBytes: bytes, readOnly: readOnly)
+            : StoreCreation.abilities(descriptor, path: path, sizeBytes: bytes, readOnly: readOnly)
         return BlockStore(
             fileDescriptor: descriptor, path: path, lengthBytes: bytes, isReadOnly: readOnly, isBlockDevice: isDevice,
             wasCreated: wasCreated, canPunchHoles: abilities.canPunchHoles, canZeroRange: abilities.canZeroRange,
