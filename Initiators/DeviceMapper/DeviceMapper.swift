@@ -416,7 +416,8 @@ struct MonotonicDeadline {
 /// Whether somebody listens on a local socket.
 enum UnixSocketProbe {
     static func listens(_ path: String) -> Bool {
-        let descriptor = socket(AF_UNIX, Int32(SOCK_SEQPACKET.rawValue) | 0o2000000 | 0o4000, 0)
+        let flags = Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        let descriptor = socket(AF_UNIX, flags, 0)
         guard descriptor >= 0 else { return false }
         defer { close(descriptor) }
         var address = sockaddr_un()

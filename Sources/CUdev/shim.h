@@ -4,6 +4,7 @@
 
 #include <libudev.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <scsi/sg.h>
 #include <string.h>
@@ -44,10 +45,10 @@ static inline int rack_block_size_bytes(int fd, unsigned long long *bytes) {
 }
 
 /// open() is variadic as well; these opens never create.
-static inline int rack_open_existing(const char *path, int flags) {
-    extern int open(const char *, int, ...);
-    return open(path, flags);
-}
+static inline int rack_open_existing(const char *path, int flags) { return open(path, flags); }
+
+/// O_DIRECT differs between processors and is a GNU extension that Glibc's Swift module leaves out.
+static inline int rack_o_direct(void) { return __O_DIRECT; }
 
 /// major() and minor() are macros.
 static inline unsigned int rack_device_major(unsigned long long device) { return major(device); }
