@@ -93,7 +93,7 @@ public struct Volume: Sendable, Equatable {
     public let targetName: String
     /// True when the file gives the target name.
     public let targetNameIsSetByHand: Bool
-    /// Locally assigned NAA identifier (SPC-4, 7.8.6.6.4): 64 bits whose first digit is 3.
+    /// Locally assigned NAA identifier (SPC-4, 7.8.6.6): 64 bits whose first digit is 3.
     public let wwid: UInt64
     /// True when the file gives the WWID.
     public let wwidIsSetByHand: Bool

@@ -46,7 +46,7 @@ public struct InventoryLoad: Sendable {
 }
 
 /// A place in the text: both from 1.
-struct Position: Equatable, Comparable {
+struct Position: Hashable, Comparable {
     var line: Int
     var column: Int
 
@@ -74,6 +74,9 @@ struct ProblemList {
     private(set) var hasErrors = false
 
     init(file: String) { self.file = file }
+
+    /// True when further problems are only counted.
+    var isFull: Bool { problems.count >= Self.limit }
 
     mutating func error(_ position: Position, _ message: String, _ advice: String) {
         hasErrors = true
