@@ -1,0 +1,41 @@
+/// The data lengths the initiator announced with the command (EXPECTED DATA TRANSFER LENGTH, RFC 7143 11.3.4), in
+/// bytes.
+public struct ExpectedTransfer: BitwiseCopyable, Sendable, Equatable {
+    /// To the target; 0 when the W bit is clear.
+    public var dataOutLengthBytes: UInt32
+    /// To the initiator; 0 when the R bit is clear.
+    public var dataInLengthBytes: UInt32
+
+    /// Both lengths.
+    public init(dataOutLengthBytes: UInt32, dataInLengthBytes: UInt32) {
+        self.dataOutLengthBytes = dataOutLengthBytes
+        self.dataInLengthBytes = dataInLengthBytes
+    }
+}
+
+/// A command that waits for its parameter list. Hand it back to `LogicalUnit.finish` with the bytes.
+public struct ParameterListContinuation: BitwiseCopyable, Sendable, Equatable {
+    let cdb: CommandDescriptorBlock
+}
+
+/// What the server has to do for a command.
+public enum Execution: Sendable, Equatable {
+    /// Move or check blocks; the status follows from the store's answer.
+    case media(MediaOperation)
+    /// Answer now.
+    case status(SCSIStatus, Sense?)
+    /// Send these bytes and GOOD. Already cut to the ALLOCATION LENGTH.
+    case parameterData([UInt8])
+    /// Collect exactly this many bytes of Data-Out (1 to 65535) and call `LogicalUnit.finish`.
+    case needsParameterList(lengthBytes: Int, ParameterListContinuation)
+    /// Deallocate these ranges, then answer GOOD. Inside the unit, at most `maximumUnmapDescriptors`; they may overlap.
+    case unmap([BlockRange])
+    /// Ask the store what is allocated from this block on, then send `LBAStatus.parameterData` and GOOD.
+    case reportLBAStatus(startingBlock: UInt64, allocationLength: UInt32)
+
+    /// GOOD, without data.
+    public static let good = Execution.status(.good, nil)
+
+    /// CHECK CONDITION with `sense`.
+    public static func checkCondition(_ sense: Sense) -> Execution { .status(.checkCondition, sense) }
+}

@@ -1,0 +1,90 @@
+/// An operation code (SPC-4 annex E, SBC-3 table 12). A struct and not an enum: any byte can arrive.
+public struct OperationCode: RawRepresentable, BitwiseCopyable, Sendable, Hashable {
+    /// Byte 0 of the command descriptor block.
+    public var rawValue: UInt8
+    /// Names any byte.
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// TEST UNIT READY (SPC-4 6.47).
+    public static let testUnitReady = Self(rawValue: 0x00)
+    /// REQUEST SENSE (SPC-4 6.39).
+    public static let requestSense = Self(rawValue: 0x03)
+    /// READ (6) (SBC-3 5.10).
+    public static let read6 = Self(rawValue: 0x08)
+    /// WRITE (6) (SBC-3 5.31).
+    public static let write6 = Self(rawValue: 0x0A)
+    /// INQUIRY (SPC-4 6.6).
+    public static let inquiry = Self(rawValue: 0x12)
+    /// MODE SELECT (6) (SPC-4 6.12).
+    public static let modeSelect6 = Self(rawValue: 0x15)
+    /// MODE SENSE (6) (SPC-4 6.14).
+    public static let modeSense6 = Self(rawValue: 0x1A)
+    /// START STOP UNIT (SBC-3 5.25).
+    public static let startStopUnit = Self(rawValue: 0x1B)
+    /// SEND DIAGNOSTIC (SPC-4 6.42).
+    public static let sendDiagnostic = Self(rawValue: 0x1D)
+    /// READ CAPACITY (10) (SBC-3 5.15).
+    public static let readCapacity10 = Self(rawValue: 0x25)
+    /// READ (10) (SBC-3 5.11).
+    public static let read10 = Self(rawValue: 0x28)
+    /// WRITE (10) (SBC-3 5.32).
+    public static let write10 = Self(rawValue: 0x2A)
+    /// WRITE AND VERIFY (10) (SBC-3 5.36).
+    public static let writeAndVerify10 = Self(rawValue: 0x2E)
+    /// VERIFY (10) (SBC-3 5.27).
+    public static let verify10 = Self(rawValue: 0x2F)
+    /// PRE-FETCH (10) (SBC-3 5.8).
+    public static let prefetch10 = Self(rawValue: 0x34)
+    /// SYNCHRONIZE CACHE (10) (SBC-3 5.22).
+    public static let synchronizeCache10 = Self(rawValue: 0x35)
+    /// WRITE SAME (10) (SBC-3 5.40).
+    public static let writeSame10 = Self(rawValue: 0x41)
+    /// UNMAP (SBC-3 5.26).
+    public static let unmap = Self(rawValue: 0x42)
+    /// MODE SELECT (10) (SPC-4 6.13).
+    public static let modeSelect10 = Self(rawValue: 0x55)
+    /// MODE SENSE (10) (SPC-4 6.15).
+    public static let modeSense10 = Self(rawValue: 0x5A)
+    /// Variable length command descriptor blocks (SPC-4 4.2.3).
+    public static let variableLength = Self(rawValue: 0x7F)
+    /// READ (16) (SBC-3 5.13).
+    public static let read16 = Self(rawValue: 0x88)
+    /// WRITE (16) (SBC-3 5.34).
+    public static let write16 = Self(rawValue: 0x8A)
+    /// WRITE AND VERIFY (16) (SBC-3 5.38).
+    public static let writeAndVerify16 = Self(rawValue: 0x8E)
+    /// VERIFY (16) (SBC-3 5.29).
+    public static let verify16 = Self(rawValue: 0x8F)
+    /// PRE-FETCH (16) (SBC-3 5.9).
+    public static let prefetch16 = Self(rawValue: 0x90)
+    /// SYNCHRONIZE CACHE (16) (SBC-3 5.23).
+    public static let synchronizeCache16 = Self(rawValue: 0x91)
+    /// WRITE SAME (16) (SBC-3 5.41).
+    public static let writeSame16 = Self(rawValue: 0x93)
+    /// SERVICE ACTION IN (16) (SPC-4 6.41): READ CAPACITY (16) and GET LBA STATUS.
+    public static let serviceActionIn16 = Self(rawValue: 0x9E)
+    /// REPORT LUNS (SPC-4 6.33).
+    public static let reportLUNs = Self(rawValue: 0xA0)
+    /// MAINTENANCE IN (SPC-4 6.9): REPORT SUPPORTED OPERATION CODES and ... TASK MANAGEMENT FUNCTIONS.
+    public static let maintenanceIn = Self(rawValue: 0xA3)
+    /// READ (12) (SBC-3 5.12).
+    public static let read12 = Self(rawValue: 0xA8)
+    /// WRITE (12) (SBC-3 5.33).
+    public static let write12 = Self(rawValue: 0xAA)
+    /// WRITE AND VERIFY (12) (SBC-3 5.37).
+    public static let writeAndVerify12 = Self(rawValue: 0xAE)
+    /// VERIFY (12) (SBC-3 5.28).
+    public static let verify12 = Self(rawValue: 0xAF)
+}
+
+/// Service actions of the operation codes that have them.
+enum ServiceAction {
+    /// READ CAPACITY (16), of SERVICE ACTION IN (16) (SBC-3 5.16).
+    static let readCapacity16: UInt16 = 0x10
+    /// GET LBA STATUS, of SERVICE ACTION IN (16) (SBC-3 5.5).
+    static let getLBAStatus: UInt16 = 0x12
+    /// REPORT SUPPORTED OPERATION CODES, of MAINTENANCE IN (SPC-4 6.35).
+    static let reportSupportedOperationCodes: UInt16 = 0x0C
+    /// REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS, of MAINTENANCE IN (SPC-4 6.36).
+    static let reportSupportedTaskManagementFunctions: UInt16 = 0x0D
+}
