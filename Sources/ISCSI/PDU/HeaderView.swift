@@ -85,6 +85,12 @@ public struct TargetSequence: Sendable, BitwiseCopyable, Equatable {
     /// The last CmdSN that the target has room for.
     public var maxCmdSN: SerialNumber
 
+    /// All three 0: for a response whose numbers are set when it is sent.
+    @inlinable
+    public static var zero: TargetSequence {
+        TargetSequence(statSN: SerialNumber(0), expCmdSN: SerialNumber(0), maxCmdSN: SerialNumber(0))
+    }
+
     /// The three numbers.
     @inlinable
     public init(statSN: SerialNumber, expCmdSN: SerialNumber, maxCmdSN: SerialNumber) {
