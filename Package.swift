@@ -9,8 +9,13 @@ let house: [SwiftSetting] = [
     .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
 ]
 
-/// The programs carry the Swift runtime inside, so that a storage host or a client needs no Swift installation.
-let standalone: [LinkerSetting] = [.unsafeFlags(["-static-stdlib"])]
+/// The programs carry the Swift runtime inside, so that a storage host or a client needs no Swift installation. Yams brings
+/// Foundation, whose static library does not name the parts below it.
+let standalone: [LinkerSetting] = [
+    .unsafeFlags([
+        "-static-stdlib", "-lCoreFoundation", "-l_FoundationICU", "-l_FoundationCShims", "-l_FoundationCollections",
+    ])
+]
 
 let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")

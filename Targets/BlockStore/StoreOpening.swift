@@ -18,26 +18,7 @@ extension BlockStore {
     public static func open(
         path: String, sizeBytes: UInt64?, blockLengthBytes: Int, readOnly: Bool
     ) throws(StoreError) -> BlockStore {
-        guard blockLengthBytes == 512 || blockLengthBytes == 4096 else {
-            throw StoreError(
-                kind: .blockLength, path: path, cause: "a block length of \(blockLengthBytes) bytes is not served",
-                advice: "use 512 or 4096")
-        }
-        if let sizeBytes {
-            guard sizeBytes > 0 else {
-                throw StoreError(
-                    kind: .sizeMismatch, path: path, cause: "a size of 0 bytes cannot be served",
-                    advice: "declare a size of at least one block")
-            }
-            guard sizeBytes % UInt64(blockLengthBytes) == 0 else {
-                throw .notWholeBlocks(path: path, bytes: sizeBytes, blockLengthBytes: blockLengthBytes)
-            }
-            guard sizeBytes <= UInt64(Int64.max) else {
-                throw StoreError(
-                    kind: .sizeMismatch, path: path, cause: "\(sizeBytes) bytes are more than a file can have",
-                    advice: "declare a smaller size")
-            }
-        }
+        try checkRequest(path: path, sizeBytes: sizeBytes, blockLengthBytes: blockLengthBytes)
         var status = stat()
         if unsafe stat(path, &status) == 0 {
             return try openExisting(
@@ -60,8 +41,32 @@ extension BlockStore {
             created: descriptor)
     }
 
+    /// What is wrong with the request itself.
+    static func checkRequest(path: String, sizeBytes: UInt64?, blockLengthBytes: Int) throws(StoreError) {
+        guard blockLengthBytes == 512 || blockLengthBytes == 4096 else {
+            throw StoreError(
+                kind: .blockLength, path: path, cause: "a block length of \(blockLengthBytes) bytes is not served",
+                advice: "use 512 or 4096")
+        }
+        if let sizeBytes {
+            guard sizeBytes > 0 else {
+                throw StoreError(
+                    kind: .sizeMismatch, path: path, cause: "a size of 0 bytes cannot be served",
+                    advice: "declare a size of at least one block")
+            }
+            guard sizeBytes % UInt64(blockLengthBytes) == 0 else {
+                throw .notWholeBlocks(path: path, bytes: sizeBytes, blockLengthBytes: blockLengthBytes)
+            }
+            guard sizeBytes <= UInt64(Int64.max) else {
+                throw StoreError(
+                    kind: .sizeMismatch, path: path, cause: "\(sizeBytes) bytes are more than a file can have",
+                    advice: "declare a smaller size")
+            }
+        }
+    }
+
     /// A missing file: says why it is not made, where it isn't.
-    private static func checkThatItMayBeMade(path: String, sizeBytes: UInt64?, readOnly: Bool) throws(StoreError) {
+    static func checkThatItMayBeMade(path: String, sizeBytes: UInt64?, readOnly: Bool) throws(StoreError) {
         var link = stat()
         if unsafe lstat(path, &link) == 0 {
             throw StoreError(
@@ -169,7 +174,7 @@ extension BlockStore {
                 : StoreIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino)))
     }
 
-    private static func checkKind(_ status: stat, path: String) throws(StoreError) {
+    static func checkKind(_ status: stat, path: String) throws(StoreError) {
         let kind: String
         switch status.st_mode & S_IFMT {
         case S_IFREG, S_IFBLK: return
@@ -183,7 +188,7 @@ extension BlockStore {
             kind: .wrongKind, path: path, cause: "is \(kind)", advice: "name a regular file or a block device")
     }
 
-    private static func checkSize(
+    static func checkSize(
         _ bytes: UInt64, declared: UInt64?, path: String, blockLengthBytes: Int, isDevice: Bool
     ) throws(StoreError) {
         if let declared {

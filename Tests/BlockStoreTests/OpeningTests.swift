@@ -252,3 +252,55 @@ func refusal(
         }
     }
 }
+
+@Suite struct PreviewTests {
+    let folder = TestFolder()
+
+    @Test func lookingMakesNothing() throws {
+        let preview = try BlockStore.preview(
+            path: folder("new.img"), sizeBytes: 1 << 20, blockLengthBytes: 512, readOnly: false)
+        #expect(preview.willBeMade && preview.lengthBytes == 1 << 20 && !preview.isOvercommitted)
+        #expect(status(of: folder("new.img")) == nil)
+    }
+
+    @Test func aFileThatIsServedCanBeLookedAt() throws {
+        let store = try BlockStore.open(
+            path: folder("a.img"), sizeBytes: 1 << 20, blockLengthBytes: 512, readOnly: false)
+        let preview = try BlockStore.preview(
+            path: folder("a.img"), sizeBytes: nil, blockLengthBytes: 512, readOnly: false)
+        #expect(!preview.willBeMade && preview.lengthBytes == store.lengthBytes)
+    }
+
+    @Test func theSameThingsAreWrong() throws {
+        let short = folder.file("short.img", bytes: 512)
+        #expect(throws: StoreError.self) {
+            try BlockStore.preview(path: short, sizeBytes: 1024, blockLengthBytes: 512, readOnly: false)
+        }
+        #expect(throws: StoreError.self) {
+            try BlockStore.preview(path: folder("no/a"), sizeBytes: 1024, blockLengthBytes: 512, readOnly: false)
+        }
+        #expect(throws: StoreError.self) {
+            try BlockStore.preview(path: folder.path, sizeBytes: 1024, blockLengthBytes: 512, readOnly: false)
+        }
+    }
+
+    @Test func aPromiseThatTheFileSystemCannotKeep() throws {
+        guard isRoot, let small = folder.tmpfs("small", options: "size=64k") else {
+            try Test.cancel("mounting a small tmpfs needs root")
+        }
+        let preview = try BlockStore.preview(
+            path: "\(small)/a.img", sizeBytes: 1 << 20, blockLengthBytes: 512, readOnly: false)
+        #expect(preview.isOvercommitted)
+    }
+
+    @Test func aFileMadeForNothingGoesAway() throws {
+        let made = try BlockStore.open(
+            path: folder("made.img"), sizeBytes: 1 << 20, blockLengthBytes: 512, readOnly: false)
+        made.discardIfCreated()
+        #expect(status(of: folder("made.img")) == nil)
+        let found = try BlockStore.open(
+            path: folder.file("found.img", bytes: 512), sizeBytes: nil, blockLengthBytes: 512, readOnly: false)
+        found.discardIfCreated()
+        #expect(status(of: folder("found.img")) != nil)
+    }
+}

@@ -1,0 +1,93 @@
+import ArgumentParser
+import BlockStore
+import Rack
+import TargetServer
+
+/// `storaged check`
+struct CheckCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check", abstract: "Say what would be served, and everything that stands in the way.",
+        discussion: "Nothing is made, locked or changed; a storaged that runs is not disturbed.")
+
+    @OptionGroup var inventory: InventoryOptions
+    @Option(help: "Reactor threads, as for run.")
+    var reactors = 0
+
+    func run() throws {
+        try reportingFailure { () throws(CommandFailure) in
+            let plan = try inventory.load()
+            var limits = ServerLimits()
+            limits.reactors = reactors
+            printLine(CheckReport(plan, try plan.preview(), limits: limits).text)
+        }
+    }
+}
+
+/// What would be served, as text.
+struct CheckReport {
+    let text: String
+
+    init(
+        _ plan: ServingPlan, _ stores: [(volume: ServingPlan.PlannedVolume, preview: StorePreview)],
+        limits: ServerLimits
+    ) {
+        var lines = [
+            "\(plan.hostName) OK  would serve \(counted(plan.volumes.count, "target")) on "
+                + "\(counted(plan.portals.count, "portal"))"
+        ]
+        let tags = plan.volumes.first?.portalGroups ?? []
+        lines += aligned(
+            plan.portals.map { portal in
+                ["portal", portal.description, tags.first { $0.portal == portal }.map { "tag \($0.tag)" } ?? ""]
+            })
+        lines += aligned(
+            stores.map { planned, preview in
+                let volume = planned.volume
+                var notes: [String] = []
+                if preview.willBeMade { notes.append("will be made") }
+                if preview.isBlockDevice { notes.append("block device") }
+                if volume.isReadOnly { notes.append("read-only") }
+                if preview.isOvercommitted, let free = preview.freeBytes {
+                    notes.append("more than the \(ByteSize(bytes: free)) that are free there")
+                }
+                return [
+                    "volume", volume.name, ByteSize(bytes: preview.lengthBytes).description,
+                    "\(volume.blockSizeBytes) B blocks", volume.wwidString, volume.targetName, volume.path,
+                    notes.joined(separator: ", "),
+                ]
+            })
+        if plan.volumes.isEmpty { lines.append("no volume of the inventory names this host") }
+        let reactors = limits.reactors == 0 ? "one a processor" : "\(limits.reactors)"
+        lines += aligned([
+            ["limit", "reactor threads", reactors],
+            ["limit", "connections", "\(limits.connections)"],
+            ["limit", "connections before login", "\(limits.connectionsBeforeLogin)"],
+            ["limit", "connections before login, one address", "\(limits.connectionsBeforeLoginPerAddress)"],
+            ["limit", "login", "\(limits.loginSeconds) s"],
+            ["limit", "commands in flight, a session", "\(limits.commandsPerSession)"],
+            ["limit", "NOP-In interval", "\(limits.nopIntervalSeconds) s"],
+            ["limit", "NOP-In timeout", "\(limits.nopTimeoutSeconds) s"],
+            [
+                "limit", "payload memory, a reactor",
+                ByteSize(bytes: UInt64(limits.payloadBytesPerReactor)).description,
+            ],
+            ["limit", "drain at shutdown", "\(limits.drainSeconds) s"],
+        ])
+        text = lines.joined(separator: "\n")
+    }
+}
+
+/// Rows with their columns padded to one width, two spaces between, none at the end.
+func aligned(_ rows: [[String]]) -> [String] {
+    let columns = rows.map(\.count).max() ?? 0
+    let widths = (0..<columns).map { column in rows.map { $0.count > column ? $0[column].count : 0 }.max() ?? 0 }
+    // A column that is empty everywhere takes no room.
+    return rows.map { row in
+        var line = ""
+        for (column, cell) in row.enumerated() where widths[column] > 0 {
+            line += cell + String(repeating: " ", count: widths[column] - cell.count + 2)
+        }
+        while line.last == " " { line.removeLast() }
+        return line
+    }
+}

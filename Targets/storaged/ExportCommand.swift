@@ -1,0 +1,131 @@
+import ArgumentParser
+import Glibc
+import Rack
+import TargetServer
+
+/// `storaged export`
+struct ExportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "export", abstract: "Serve files or block devices without an inventory until Ctrl-C.",
+        discussion: """
+            Nobody is asked who they are: whoever reaches a portal can read and write. Identifiers depend on this machine's \
+            name and each file's path, so they are the same at the next export.
+            """)
+
+    @Argument(help: ArgumentHelp("Backing files or block devices.", valueName: "file"))
+    var files: [String]
+    @Option(
+        name: .customLong("portal"), parsing: .singleValue,
+        help: ArgumentHelp(
+            "Where to listen, port 3260 unless given; may be repeated. Every address of this machine otherwise.",
+            valueName: "address[:port]"))
+    var portals: [String] = []
+    @Option(help: ArgumentHelp("Size of files that are to be made, such as 1GiB.", valueName: "size"))
+    var size: String?
+    @Flag(help: "Refuse writes.")
+    var readOnly = false
+    @Option(help: ArgumentHelp("Logical block length: 512 or 4096.", valueName: "bytes"))
+    var blockSize = 512
+    @OptionGroup var serving: ServingOptions
+
+    func validate() throws {
+        guard blockSize == 512 || blockSize == 4096 else { throw ValidationError("--block-size must be 512 or 4096") }
+        _ = try sizeBytes()
+        _ = try listening()
+    }
+
+    func run() throws {
+        let sizeBytes = try sizeBytes()
+        let listening = try listening()
+        try reportingFailure { () throws(CommandFailure) in
+            var exported: [ExportedFile] = []
+            for file in files {
+                exported.append(
+                    ExportedFile(
+                        path: try absolute(file), sizeBytes: sizeBytes, blockSizeBytes: blockSize, isReadOnly: readOnly)
+                )
+            }
+            let inventory: Inventory
+            do throws(StandaloneError) {
+                inventory = try Inventory.standalone(files: exported, portals: listening, hostName: machineName())
+            } catch {
+                throw CommandFailure(.failed, error.description)
+            }
+            let plan = try ServingPlan(inventory, hostName: inventory.hosts[0].name)
+            let running = try Serving.start(plan, source: .commandLine, options: serving, controlIsOptional: true)
+            printLine(greeting(plan, running.daemon.snapshot()))
+            running.run()
+        }
+    }
+
+    private func sizeBytes() throws -> UInt64? {
+        guard let size else { return nil }
+        do throws(ByteSizeError) {
+            return try ByteSize(parsing: size).bytes
+        } catch {
+            throw ValidationError("--size \(error); \(error.advice)")
+        }
+    }
+
+    /// Where to listen. An address that stands for all of them becomes each of them, because every portal is a path of its
+    /// own with an address that initiators are told.
+    private func listening() throws -> [Rack.PortalAddress] {
+        var found: [Rack.PortalAddress] = []
+        func add(_ portal: Rack.PortalAddress) { if !found.contains(portal) { found.append(portal) } }
+        for text in portals.isEmpty ? ["0.0.0.0", "::"] : portals {
+            do throws(NetworkAddressError) {
+                let portal = try Rack.PortalAddress(parsing: text)
+                guard portal.address.isWildcard else {
+                    add(portal)
+                    continue
+                }
+                let isIPv6 = text.contains("::")
+                // Nothing asked for, and no IPv6 here: no need to offer ::1.
+                let own = Addresses.ofThisMachine(includeIPv4: !isIPv6, includeIPv6: isIPv6)
+                if portals.isEmpty && isIPv6 && own == ["::1"] { continue }
+                for address in own {
+                    add(Rack.PortalAddress(address: try NetworkAddress(parsing: address), port: portal.port))
+                }
+            } catch {
+                throw ValidationError("--portal \(error); \(error.advice)")
+            }
+        }
+        return found
+    }
+
+    /// The whole path, links resolved: the identifiers come from it. The file itself may be missing yet.
+    private func absolute(_ file: String) throws(CommandFailure) -> String {
+        if let resolved = unsafe realpath(file, nil) {
+            defer { unsafe free(resolved) }
+            return unsafe String(cString: resolved)
+        }
+        let parts = file.split(separator: "/", omittingEmptySubsequences: false)
+        let folder = parts.dropLast().joined(separator: "/")
+        let place = file.hasPrefix("/") && folder.isEmpty ? "/" : folder.isEmpty ? "." : folder
+        guard let name = parts.last, !name.isEmpty, let resolved = unsafe realpath(place, nil) else {
+            throw CommandFailure(.missing, "\(file): its folder \(place) does not exist; make it: mkdir -p \(place)")
+        }
+        defer { unsafe free(resolved) }
+        let parent = unsafe String(cString: resolved)
+        return parent == "/" ? "/\(name)" : "\(parent)/\(name)"
+    }
+
+    /// What is served, and what to type on a client.
+    private func greeting(_ plan: ServingPlan, _ snapshot: ServerSnapshot) -> String {
+        var rows = snapshot.targets.map { target in
+            [
+                target.volume, ByteSize(bytes: target.sizeBytes).description, target.wwid, target.name, target.path,
+                target.readOnly ? "read-only" : "",
+            ]
+        }
+        rows = aligned(rows).map { ["  " + $0] }
+        let portals = plan.portals.map(\.description)
+        return """
+            serving \(counted(snapshot.targets.count, "target")) on \(portals.joined(separator: " ")); Ctrl-C stops
+            \(rows.map { $0[0] }.joined(separator: "\n"))
+            on a client:
+              attach discover \(portals.joined(separator: " "))
+              iscsiadm -m discovery -t sendtargets -p \(portals[0])
+            """
+    }
+}

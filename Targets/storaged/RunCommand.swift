@@ -1,0 +1,84 @@
+import ArgumentParser
+import Logging
+import TargetServer
+
+/// `storaged run`
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run", abstract: "Serve this host's part of an inventory until SIGTERM.",
+        discussion:
+            "SIGHUP reads the inventory again and applies the difference, or says why not and goes on as before.")
+
+    @OptionGroup var inventory: InventoryOptions
+    @Flag(help: "Print what `storaged check` prints, on stderr, before serving.")
+    var checkFirst = false
+    @OptionGroup var serving: ServingOptions
+
+    func run() throws {
+        try reportingFailure { () throws(CommandFailure) in
+            let plan = try inventory.load()
+            if checkFirst { printError(CheckReport(plan, try plan.preview(), limits: serving.limits).text) }
+            let daemon = try Serving.start(
+                plan, source: .rack(path: inventory.rack, host: plan.hostName), options: serving,
+                controlIsOptional: false)
+            daemon.announce()
+            daemon.run()
+        }
+    }
+}
+
+/// Which inventory, and which host of it.
+struct InventoryOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The inventory.", valueName: "file"))
+    var rack = "/etc/rack/rack.yaml"
+    @Option(help: ArgumentHelp("The host to be; this machine's name otherwise.", valueName: "name"))
+    var host: String?
+
+    /// This host's part; warnings go to stderr.
+    func load() throws(CommandFailure) -> ServingPlan {
+        try ServingPlan.load(rack: rack, host: host) { printError($0) }
+    }
+}
+
+extension ServingOptions {
+    /// The server's bounds.
+    var limits: ServerLimits {
+        var limits = ServerLimits()
+        limits.reactors = reactors
+        return limits
+    }
+}
+
+/// A daemon that serves, with the parts that outlive its start.
+struct Serving {
+    let daemon: Daemon
+    let control: ControlServer?
+
+    /// Everything up to the open portals.
+    static func start(
+        _ plan: ServingPlan, source: Daemon.Source, options: ServingOptions, controlIsOptional: Bool
+    ) throws(CommandFailure) -> Serving {
+        blockSignals()
+        let level = options.logLevel
+        LoggingSystem.bootstrap { _ in StandardErrorLog(level: level) }
+        let daemon = try Daemon(plan, source: source, limits: options.limits, logger: Logger(label: "storaged"))
+        let control = try daemon.start(
+            controlPath: options.control.servingPath,
+            controlIsOptional: controlIsOptional && options.control.explicitPath == nil)
+        return Serving(daemon: daemon, control: control)
+    }
+
+    /// One line on stderr that says what is served.
+    func announce() {
+        let snapshot = daemon.snapshot()
+        let portals = snapshot.portals.map(\.address).joined(separator: " ")
+        Logger(label: "storaged").notice(
+            "serving \(counted(snapshot.targets.count, "target")) on \(portals)",
+            metadata: [
+                "host": "\(snapshot.hostName)", "engine": "\(snapshot.engine)", "reactors": "\(snapshot.reactors)",
+            ])
+    }
+
+    /// Until a signal ends it.
+    func run() { daemon.runUntilStopped(control: control) }
+}

@@ -1,0 +1,164 @@
+import BlockStore
+import Rack
+import TargetServer
+
+/// What one host is to serve, taken from an inventory: everything the server needs except the open files.
+struct ServingPlan {
+    /// A volume of this host.
+    struct PlannedVolume {
+        var volume: Volume
+        var portalGroups: [PortalGroupConfiguration]
+    }
+
+    var hostName: String
+    var portals: [ServerPortal]
+    var volumes: [PlannedVolume]
+
+    /// This host's part of an inventory.
+    init(_ inventory: Inventory, hostName: String) throws(CommandFailure) {
+        guard let host = inventory.host(named: hostName) else {
+            let known = inventory.hosts.map(\.name).joined(separator: ", ")
+            throw CommandFailure(
+                .inventory,
+                "storaged: host \(hostName) is not in the inventory; give one of these with --host: \(known)")
+        }
+        var groups: [PortalGroupConfiguration] = []
+        for portal in host.portals {
+            let address = ServerPortal(address: try Addresses.literal(portal.address), port: portal.port)
+            if groups.contains(where: { $0.portal == address }) {
+                throw CommandFailure(
+                    .inventory,
+                    "storaged: portal \(portal.endpoint) is \(address), as another portal of \(hostName) is; "
+                        + "give each portal an address of its own")
+            }
+            groups.append(PortalGroupConfiguration(portal: address, tag: portal.tag))
+        }
+        self.hostName = hostName
+        portals = groups.map(\.portal)
+        volumes = inventory.volumes(servedBy: hostName).map { PlannedVolume(volume: $0, portalGroups: groups) }
+    }
+
+    /// The host that this machine is, when none is named: its full name, or the part before the first dot.
+    static func hostName(given: String?, in inventory: Inventory) -> String {
+        if let given { return given }
+        let full = machineName()
+        if inventory.host(named: full) != nil { return full }
+        let short = String(full.prefix { $0 != "." })
+        return inventory.host(named: short) == nil ? full : short
+    }
+
+    /// Reads an inventory; every problem is in the failure. Warnings are handed to `warn`.
+    static func load(
+        rack path: String, host: String?, warn: (String) -> Void
+    ) throws(CommandFailure) -> ServingPlan {
+        let load = Inventory.load(path: path)
+        guard let inventory = load.inventory else { throw CommandFailure(.inventory, load.report) }
+        load.warnings.forEach { warn($0.description) }
+        return try ServingPlan(inventory, hostName: hostName(given: host, in: inventory))
+    }
+
+    /// Looks at every backing file without making or locking any; all that is wrong comes back at once.
+    func preview() throws(CommandFailure) -> [(volume: PlannedVolume, preview: StorePreview)] {
+        var failures: [CommandFailure] = []
+        var found: [(volume: PlannedVolume, preview: StorePreview)] = []
+        for planned in volumes {
+            let volume = planned.volume
+            do throws(StoreError) {
+                let preview = try BlockStore.preview(
+                    path: volume.path, sizeBytes: volume.sizeBytes, blockLengthBytes: volume.blockSizeBytes,
+                    readOnly: volume.isReadOnly)
+                found.append((planned, preview))
+            } catch {
+                failures.append(CommandFailure(error, volume: volume.name))
+            }
+        }
+        if let failure = combined(failures) { throw failure }
+        return found
+    }
+
+    /// The server's configuration over open stores, by the path of each.
+    func configuration(_ stores: StoreRegistry, limits: ServerLimits) -> ServerConfiguration {
+        ServerConfiguration(
+            hostName: hostName, portals: portals,
+            targets: volumes.compactMap { planned in
+                stores[planned.volume.path].map { store in
+                    TargetConfiguration(
+                        name: planned.volume.targetName, volumeName: planned.volume.name, wwid: planned.volume.wwid,
+                        portalGroups: planned.portalGroups, store: store,
+                        blockLengthBytes: planned.volume.blockSizeBytes, isReadOnly: planned.volume.isReadOnly)
+                }
+            }, limits: limits)
+    }
+}
+
+/// The open backing files and devices of a plan, by path.
+struct StoreRegistry: Sendable {
+    private var stores: [String: BlockStore] = [:]
+    /// Those of them that the last change opened.
+    private var opened: [BlockStore] = []
+
+    init() {}
+
+    subscript(path: String) -> BlockStore? { stores[path] }
+
+    /// The registry that serves `plan`: stores that are open already are taken over, the others are opened. On a failure
+    /// every file that was made on the way is gone again, and `self` is what it was.
+    func changed(to plan: ServingPlan) throws(CommandFailure) -> StoreRegistry {
+        var next = StoreRegistry()
+        var failures: [CommandFailure] = []
+        for planned in plan.volumes {
+            let volume = planned.volume
+            do throws(CommandFailure) {
+                if let store = stores[volume.path] {
+                    try check(store, for: volume)
+                    next.stores[volume.path] = store
+                } else {
+                    let store = try open(volume)
+                    next.stores[volume.path] = store
+                    next.opened.append(store)
+                }
+            } catch {
+                failures.append(error)
+            }
+        }
+        if let failure = combined(failures) {
+            next.discardCreated()
+            throw failure
+        }
+        return next
+    }
+
+    /// Removes the files that the last change made, for when it comes to nothing after all.
+    func discardCreated() { opened.forEach { $0.discardIfCreated() } }
+
+    private func open(_ volume: Volume) throws(CommandFailure) -> BlockStore {
+        do throws(StoreError) {
+            return try BlockStore.open(
+                path: volume.path, sizeBytes: volume.sizeBytes, blockLengthBytes: volume.blockSizeBytes,
+                readOnly: volume.isReadOnly)
+        } catch {
+            throw CommandFailure(error, volume: volume.name)
+        }
+    }
+
+    /// Whether a store that is open can go on as what the inventory now says.
+    private func check(_ store: BlockStore, for volume: Volume) throws(CommandFailure) {
+        if let declared = volume.sizeBytes, declared != store.lengthBytes {
+            let served = ByteSize(bytes: store.lengthBytes)
+            let advice =
+                declared > store.lengthBytes && !store.isBlockDevice
+                ? "stop storaged, extend it (truncate -s \(declared) \(volume.path)) and start"
+                : "declare \(served.exactText) again"
+            throw CommandFailure(
+                .mismatch,
+                "volume \(volume.name): \(volume.path) is served with \(served), and its size cannot become "
+                    + "\(ByteSize(bytes: declared)) while it is; \(advice)")
+        }
+        if store.isReadOnly && !volume.isReadOnly {
+            throw CommandFailure(
+                .mismatch,
+                "volume \(volume.name): \(volume.path) was opened read-only, and stays so while it is served; restart storaged"
+            )
+        }
+    }
+}
