@@ -53,7 +53,7 @@ let package = Package(
         .target(name: "Reactor", dependencies: ["CUring"], path: "Targets/Reactor", swiftSettings: house),
         .target(name: "BlockStore", dependencies: ["CLinux"], path: "Targets/BlockStore", swiftSettings: house),
         .target(
-            name: "TargetServer", dependencies: ["ISCSI", "SCSI", "Reactor", "BlockStore", "CISAL", logging],
+            name: "TargetServer", dependencies: ["ISCSI", "SCSI", "Reactor", "BlockStore", "CISAL", "CLinux", logging],
             path: "Targets/TargetServer", swiftSettings: house),
         .executableTarget(
             name: "storaged",

@@ -8,11 +8,13 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -123,6 +125,22 @@ static inline int rack_accept(int fd) {
     extern int accept4(int, struct sockaddr *, socklen_t *, int);
     int accepted = accept4(fd, 0, 0, SOCK_CLOEXEC);
     return accepted < 0 ? -errno : accepted;
+}
+
+/// Processors that this process may run on, at least 1. The CPU_ macros are not imported.
+static inline int rack_usable_processors(void) {
+    unsigned long mask[128] = {0};
+    extern long syscall(long, ...);
+    long bytes = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+    int count = 0;
+    for (long word = 0; word * (long)sizeof *mask < bytes; word++) count += __builtin_popcountl(mask[word]);
+    return count > 0 ? count : 1;
+}
+
+/// pthread_setname_np(3); names are cut by the kernel at 15 bytes.
+static inline int rack_name_thread(pthread_t thread, const char *name) {
+    extern int pthread_setname_np(pthread_t, const char *);
+    return pthread_setname_np(thread, name);
 }
 
 #endif

@@ -1,3 +1,5 @@
+// Part of Yams, whose own interface cannot set the depth at which libyaml gives up.
+import CYaml
 import Yams
 
 /// A YAML value with its place in the text. Scalars stay text: what a value means depends on the key it stands at, so
@@ -40,6 +42,14 @@ struct Document {
     private static let explicitKeyMask: Unicode.Scalar = "\u{f8fe}"
     private static let duplicateMasks: UInt32 = 0xe000
 
+    /// Closing brackets before a colon. A list or mapping as a key is refused in any case, but only after Yams has hashed
+    /// it at each of its levels, and libyaml's limit does not hold inside a key; a few come from text in comments.
+    static let collectionKeyLimit = 2000
+
+    /// libyaml looks at every open bracket for every token: at its own limit of 1,000 levels a file of 4 MiB takes
+    /// minutes, at this one a second.
+    private static let boundLibyaml: Void = yaml_set_max_nest_level(CInt(depthLimit))
+
     let lineCount: Int
     private var scalars: [Unicode.Scalar]
     private var lineStarts: [Int]
@@ -52,12 +62,21 @@ struct Document {
         scalars.reserveCapacity(text.utf8.count)
         lineStarts = [0]
         var foreign: (scalar: Unicode.Scalar, index: Int)?
+        var closedKeys: (count: Int, index: Int, isClosed: Bool) = (0, 0, false)
         var previous: Unicode.Scalar = " "
         for scalar in text.unicodeScalars {
             // A byte order mark, which some editors put at the start.
             if scalar == "\u{feff}", scalars.isEmpty { continue }
             // libyaml takes CR LF, LF and a lone CR as the end of a line.
             if previous == "\n" || (previous == "\r" && scalar != "\n") { lineStarts.append(scalars.count) }
+            switch scalar {
+            case "}", "]": closedKeys.isClosed = true
+            case " ", "\t": break
+            case ":":
+                if closedKeys.isClosed { (closedKeys.count, closedKeys.index) = (closedKeys.count + 1, scalars.count) }
+                closedKeys.isClosed = false
+            default: closedKeys.isClosed = false
+            }
             switch scalar {
             case "*": scalars.append(Self.aliasMask)
             case "?": scalars.append(Self.explicitKeyMask)
@@ -73,6 +92,10 @@ struct Document {
             problems.error(
                 position(at: foreign.index), "the character U+\(code) has no place in an inventory",
                 foreign.scalar.value == 0 ? "write the file as text in UTF-8" : "remove it")
+        }
+        if closedKeys.count > Self.collectionKeyLimit {
+            problems.error(
+                position(at: closedKeys.index), "lists or mappings are used as keys all over", "write \"key: value\"")
         }
     }
 
@@ -104,6 +127,7 @@ struct Document {
     private mutating func compose(problems: inout ProblemList) throws -> Tree? {
         var text = String.UnicodeScalarView()
         text.append(contentsOf: scalars)
+        _ = Self.boundLibyaml
         // The encoding is given because Yams' default looks into the environment; the basic resolver, because what a
         // scalar means is decided by its key.
         let parser = try Parser(yaml: String(text), resolver: .basic, encoding: .utf8)

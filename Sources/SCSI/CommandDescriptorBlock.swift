@@ -110,7 +110,7 @@ public struct CommandDescriptorBlock: BitwiseCopyable, Sendable, Equatable {
     }
 
     /// The sense for a CONTROL byte that asks for what is not served: NACA, since standard INQUIRY says NORMACA 0.
-    var controlFault: Sense? {
+    package var controlFault: Sense? {
         guard control & 0x04 != 0 else { return nil }
         let offset = operationCode == .variableLength ? 1 : lengthBytes - 1
         return .invalidFieldInCDB(byte: UInt16(offset), bit: 2)

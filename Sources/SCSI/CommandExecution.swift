@@ -20,7 +20,7 @@ extension LogicalUnit {
         case .notMediaCommand: break
         }
         guard isSupported(cdb) else {
-            let knowsCode = SupportedCommand.all.contains { $0.operationCode == cdb.operationCode }
+            let knowsCode = supportedCommands.contains { $0.operationCode == cdb.operationCode }
             return .checkCondition(knowsCode ? .invalidServiceAction : .invalidOperationCode)
         }
         if let fault = cdb.controlFault { return .checkCondition(fault) }
@@ -29,14 +29,18 @@ extension LogicalUnit {
 
     /// Goes on with a command whose parameter list has arrived. Never answers `.needsParameterList`.
     ///
-    /// `parameterList` holds the bytes `.needsParameterList` asked for; fewer are PARAMETER LIST LENGTH ERROR.
+    /// `parameterList` holds the bytes `.needsParameterList` asked for. Fewer are PARAMETER LIST LENGTH ERROR, more are
+    /// not looked at.
     public mutating func finish(
         _ continuation: ParameterListContinuation, parameterList: RawSpan, from nexus: NexusHandle
     ) -> Execution {
+        let length = Int(continuation.lengthBytes)
+        guard parameterList.byteCount >= length else { return .checkCondition(.parameterListLengthError) }
+        let list = parameterList.extracting(first: length)
         switch continuation.cdb.operationCode {
-        case .modeSelect6, .modeSelect10: modeSelect(continuation.cdb, parameterList: parameterList, from: nexus)
-        case .unmap: unmap(parameterList: parameterList)
-        default: .checkCondition(.invalidOperationCode)
+        case .modeSelect6, .modeSelect10: return modeSelect(continuation.cdb, parameterList: list, from: nexus)
+        case .unmap: return unmap(parameterList: list)
+        default: return .checkCondition(.invalidOperationCode)
         }
     }
 
@@ -64,8 +68,8 @@ extension LogicalUnit {
         switch cdb.operationCode {
         case .testUnitReady: failure.map(Execution.checkCondition) ?? .good
         case .modeSense6, .modeSense10: modeSense(cdb)
-        case .modeSelect6: beginModeSelect(cdb, length: Int(cdb.byte(4)), expecting: expected)
-        case .modeSelect10: beginModeSelect(cdb, length: Int(cdb.uint16(at: 7)), expecting: expected)
+        case .modeSelect6: beginModeSelect(cdb, length: UInt16(cdb.byte(4)), expecting: expected)
+        case .modeSelect10: beginModeSelect(cdb, length: cdb.uint16(at: 7), expecting: expected)
         case .startStopUnit: startStopUnit(cdb)
         case .sendDiagnostic: sendDiagnostic(cdb)
         case .readCapacity10: readCapacity10(cdb)
@@ -81,11 +85,12 @@ extension LogicalUnit {
 
     /// Asks for a parameter list of `length` bytes, where there is one and the initiator means to send it.
     func parameterList(
-        _ cdb: CommandDescriptorBlock, length: Int, expecting expected: ExpectedTransfer
+        _ cdb: CommandDescriptorBlock, length: UInt16, expecting expected: ExpectedTransfer
     ) -> Execution {
         if length == 0 { return .good }
-        guard Int(expected.dataOutLengthBytes) >= length else { return .checkCondition(.parameterListLengthError) }
-        return .needsParameterList(lengthBytes: length, ParameterListContinuation(cdb: cdb))
+        guard expected.dataOutLengthBytes >= length else { return .checkCondition(.parameterListLengthError) }
+        return .needsParameterList(
+            lengthBytes: Int(length), ParameterListContinuation(cdb: cdb, lengthBytes: length))
     }
 
     // MARK: Small commands

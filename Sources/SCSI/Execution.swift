@@ -16,6 +16,7 @@ public struct ExpectedTransfer: BitwiseCopyable, Sendable, Equatable {
 /// A command that waits for its parameter list. Hand it back to `LogicalUnit.finish` with the bytes.
 public struct ParameterListContinuation: BitwiseCopyable, Sendable, Equatable {
     let cdb: CommandDescriptorBlock
+    let lengthBytes: UInt16
 }
 
 /// What the server has to do for a command.

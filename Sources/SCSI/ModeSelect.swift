@@ -1,7 +1,7 @@
 extension LogicalUnit {
     /// MODE SELECT (6) and (10) (SPC-4 6.12, 6.13), the part before the parameter list.
     func beginModeSelect(
-        _ cdb: CommandDescriptorBlock, length: Int, expecting expected: ExpectedTransfer
+        _ cdb: CommandDescriptorBlock, length: UInt16, expecting expected: ExpectedTransfer
     ) -> Execution {
         let flags = cdb.byte(1)
         // SP: nothing is saved. RTD: not served. PF 0 means vendor specific pages, of which there are none.

@@ -4,7 +4,7 @@ extension LogicalUnit {
         // ANCHOR asks for ANC_SUP, which VPD page B2h does not report.
         if cdb.byte(1) & 0x01 != 0 { return .checkCondition(.invalidFieldInCDB(byte: 1, bit: 0)) }
         if let fault = unmapFault { return .checkCondition(fault) }
-        return parameterList(cdb, length: Int(cdb.uint16(at: 7)), expecting: expected)
+        return parameterList(cdb, length: cdb.uint16(at: 7), expecting: expected)
     }
 
     /// What may have changed while the parameter list was on its way.

@@ -12,6 +12,19 @@ public struct LoginIdentity: Sendable, Equatable {
     public let isid: ISID
     /// The connection's identifier.
     public let cid: UInt16
+
+    /// An identity. A discovery session has no `targetName`, a normal one has.
+    public init(
+        sessionType: SessionType, initiatorName: ISCSIName, initiatorAlias: String? = nil, targetName: ISCSIName?,
+        isid: ISID, cid: UInt16 = 0
+    ) {
+        self.sessionType = sessionType
+        self.initiatorName = initiatorName
+        self.initiatorAlias = initiatorAlias
+        self.targetName = targetName
+        self.isid = isid
+        self.cid = cid
+    }
 }
 
 /// Whether an initiator may log in, and what it must prove first.
@@ -103,6 +116,19 @@ public struct LoginResult: Sendable, Equatable {
     public let expCmdSN: SerialNumber
     /// The StatSN of the next response; the final Login Response has taken the one before.
     public let statSN: SerialNumber
+
+    /// A result.
+    public init(
+        identity: LoginIdentity, isAuthenticated: Bool, targetPortalGroupTag: UInt16, parameters: OperationalParameters,
+        expCmdSN: SerialNumber, statSN: SerialNumber
+    ) {
+        self.identity = identity
+        self.isAuthenticated = isAuthenticated
+        self.targetPortalGroupTag = targetPortalGroupTag
+        self.parameters = parameters
+        self.expCmdSN = expCmdSN
+        self.statSN = statSN
+    }
 }
 
 /// Why a login ended without a session.
@@ -111,6 +137,12 @@ public struct LoginFailure: Error, Sendable, Equatable, CustomStringConvertible 
     public let status: LoginStatus
     /// One line for the log: initiator, target and cause, without secrets.
     public let description: String
+
+    /// A failure.
+    public init(status: LoginStatus, description: String) {
+        self.status = status
+        self.description = description
+    }
 }
 
 /// What one Login Request led to.
@@ -131,6 +163,13 @@ public struct LoginStep: Sendable, Equatable {
     public var text: [UInt8]
     /// How the login stands.
     public var outcome: Outcome
+
+    /// A step.
+    public init(response: LoginResponse?, text: [UInt8], outcome: Outcome) {
+        self.response = response
+        self.text = text
+        self.outcome = outcome
+    }
 
     /// Puts the session's identifier (not 0) into the final response.
     public mutating func assign(tsih: UInt16) { response?.tsih = tsih }

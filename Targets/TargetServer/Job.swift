@@ -1,0 +1,58 @@
+import ISCSI
+import Reactor
+import SCSI
+
+/// What the device server does for one task, beside what `FullFeatureConnection` knows of it.
+struct Job: BitwiseCopyable {
+    enum Work: UInt8 {
+        /// Answered without block requests.
+        case none
+        /// Data-In from the medium.
+        case read
+        /// Data-Out to the medium, a burst at a time.
+        case write
+        /// The same, each burst read back and compared.
+        case writeAndVerify
+        /// The medium is read, nothing is sent (VERIFY, BYTCHK 00b).
+        case verifyMedium
+        /// Data-Out is compared with the medium, a burst at a time (VERIFY, BYTCHK 01b).
+        case verifyData
+        /// One block of Data-Out is compared with every block of the range (VERIFY, BYTCHK 11b).
+        case verifyBlock
+        /// One block is written over the whole range (WRITE SAME).
+        case fill
+        /// Ranges are unmapped.
+        case unmap
+        /// The cache is flushed.
+        case synchronize
+        /// Data-Out is a parameter list.
+        case parameterList
+    }
+
+    var work = Work.none
+    /// Block requests in flight.
+    var inFlight: Int32 = 0
+    /// Collects Data-Out; for `fill` and `verifyBlock` later the pattern, for `fill` a whole slot of it.
+    var slot = PayloadSlot.none
+    /// Where in the task's data the slot begins.
+    var slotBase = 0
+    /// Where in the file the task's data begins.
+    var fileOffset: UInt64 = 0
+    /// Bytes of the medium that the command covers (a read: what is sent).
+    var totalBytes: UInt64 = 0
+    /// Bytes of them that block requests were made for.
+    var issuedBytes: UInt64 = 0
+    /// Complete only on stable storage.
+    var toStableStorage = false
+    /// WRITE SAME with UNMAP: a hole will do where the pattern is zeros.
+    var mayPunch = false
+    /// A burst is wanted, as soon as a block request ends or memory comes back.
+    var awaitsBurst = false
+    /// What went wrong first.
+    var sense: Sense?
+    /// Bytes of the pattern in `slot` (one block, or as many as the slot holds).
+    var patternBytes = 0
+
+    /// Whether all Data-Out goes into one slot before anything is done with it.
+    var collectsWhole: Bool { work == .parameterList || work == .fill || work == .verifyBlock }
+}

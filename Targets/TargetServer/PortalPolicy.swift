@@ -1,0 +1,70 @@
+import Glibc
+import ISCSI
+
+/// What logins and discovery through one portal may see.
+struct PortalPolicy: LoginPolicy, TargetDirectory {
+    typealias Authenticator = NoAuthentication
+
+    let shared: SharedState
+    let portal: PortalAddress
+
+    var preferences: OperationalPreferences {
+        var preferences = OperationalPreferences()
+        // One burst fits the largest payload slot.
+        preferences.firstBurstLength = 262_144
+        preferences.maxRecvDataSegmentLength = 262_144
+        return preferences
+    }
+
+    var commandWindow: UInt32 { UInt32(shared.limits.commandsPerSession) }
+
+    func admit(_ identity: LoginIdentity) -> LoginAdmission<NoAuthentication> {
+        guard let name = identity.targetName else {
+            return .admitted(targetPortalGroupTag: 0, targetAlias: nil, authenticator: nil)
+        }
+        guard let unit = shared.target(name.text) else {
+            return .refused(.targetNotFound, cause: "there is no target of that name on this host")
+        }
+        guard let group = unit.target.portalGroups.first(where: { $0.portal == portal }) else {
+            return .refused(.targetNotFound, cause: "the target is not reachable through portal \(portal)")
+        }
+        return .admitted(targetPortalGroupTag: group.tag, targetAlias: unit.target.volumeName, authenticator: nil)
+    }
+
+    func hasSession(tsih: UInt16, isid: ISID) -> Bool { shared.hasSession(tsih: tsih, isid: isid) }
+
+    func targets(_ selection: TargetSelection, visibleTo initiator: ISCSIName) -> [DiscoveredTarget] {
+        shared.targets.compactMap { unit in
+            guard let name = try? ISCSIName(unit.target.name) else { return nil }
+            if case .named(let wanted) = selection, wanted != name { return nil }
+            return DiscoveredTarget(
+                name: name,
+                addresses: unit.target.portalGroups.map {
+                    DiscoveredTarget.Address(text: $0.portal.description, targetPortalGroupTag: $0.tag)
+                })
+        }
+    }
+}
+
+/// The same for a portal that listens on every address: initiators are told the address that they came by.
+struct ReachedPortalDirectory: TargetDirectory {
+    let policy: PortalPolicy
+    /// The local address of the connection.
+    let reached: PortalAddress
+
+    func targets(_ selection: TargetSelection, visibleTo initiator: ISCSIName) -> [DiscoveredTarget] {
+        policy.targets(selection, visibleTo: initiator).map { target in
+            DiscoveredTarget(
+                name: target.name,
+                addresses: target.addresses.map { address in
+                    let isWildcard = address.text.hasPrefix("0.0.0.0:") || address.text.hasPrefix("[::]:")
+                    guard isWildcard, let colon = address.text.lastIndex(of: ":"),
+                        let port = UInt16(address.text[address.text.index(after: colon)...])
+                    else { return address }
+                    return DiscoveredTarget.Address(
+                        text: PortalAddress(address: reached.address, port: port).description,
+                        targetPortalGroupTag: address.targetPortalGroupTag)
+                })
+        }
+    }
+}

@@ -1,0 +1,285 @@
+import Glibc
+import ISCSI
+import Logging
+import Reactor
+import Synchronization
+
+/// What a completion is about, in the top byte of its token.
+enum TokenKind: UInt8 {
+    case wakeup = 1
+    case accept = 2
+    case receive = 3
+    case send = 4
+    case block = 5
+}
+
+@inline(__always)
+func token(_ kind: TokenKind, _ index: Int, generation: UInt32 = 0) -> UInt64 {
+    UInt64(kind.rawValue) << 56 | UInt64(generation & 0xff_ffff) << 32 | UInt64(UInt32(truncatingIfNeeded: index))
+}
+
+/// One thread that serves the connections given to it from accept to close: it alone touches them, its ring, its
+/// payload pool and its block requests, so none of those has a lock. Other threads reach it through its inbox.
+///
+/// What it gains: a command crosses no thread between the socket and the file and back. What it costs: a connection
+/// cannot use two processors; a rack has more volumes than a host has processors, and each volume's session stands on
+/// its own.
+final class ReactorThread: @unchecked Sendable {
+    let number: Int
+    let shared: SharedState
+    let logger: Logger
+    /// Connections on this reactor, for the acceptor's choice.
+    let load = Atomic<Int>(0)
+
+    private let inbox = Mutex<[ReactorMessage]>([])
+    private let wakeup = Wakeup()
+    private var wakeupCounter: UInt64 = 0
+
+    // What follows belongs to the thread.
+    var ring: Ring
+    var pool: PayloadPool
+    var requests = BlockRequestTable()
+    private var connections: [Connection?] = []
+    private var freePlaces: [Int] = []
+    private var nextGeneration: UInt32 = 1
+    private var listeners: [ListeningSocket?] = []
+    /// Connections with something to send or to go on with, each once.
+    private var dirty: [Int] = []
+    private var starved: [Int] = []
+    private var nextTimer = Int64.max
+    private var draining: (deadline: Int64, barrier: Barrier)?
+    private var isRunning = true
+    /// The clock at the last wake-up.
+    private(set) var now = monotonicNanoseconds()
+
+    struct ListeningSocket {
+        var descriptor: Int32
+        var portal: PortalAddress
+        var closing: Barrier?
+    }
+
+    /// Makes a reactor on the calling thread, which then calls `run`.
+    init(number: Int, shared: SharedState, logger: Logger, limits: ServerLimits) throws(RingError) {
+        self.number = number
+        self.shared = shared
+        self.logger = logger
+        ring = try Ring(entries: 1024)
+        pool = PayloadPool(totalBytes: limits.payloadBytesPerReactor)
+    }
+
+    /// Asks the reactor for something; any thread may call it.
+    func post(_ message: ReactorMessage) {
+        inbox.withLock { $0.append(message) }
+        wakeup.signal()
+    }
+
+    /// Serves until it is told to stop.
+    func run() {
+        watchInbox()
+        while isRunning {
+            ring.submitAndWait(timeoutNanoseconds: nextTimer == .max ? nil : max(0, nextTimer - monotonicNanoseconds()))
+            now = monotonicNanoseconds()
+            while let completion = ring.nextCompletion() { dispatch(completion) }
+            settle()
+            if now >= nextTimer { runTimers() }
+            if let draining { checkDrained(draining.deadline, draining.barrier) }
+        }
+    }
+
+    private func watchInbox() {
+        unsafe ring.read(
+            wakeup.descriptor, into: &wakeupCounter, lengthBytes: 8, offset: 0, token: token(.wakeup, 0))
+    }
+
+    // MARK: Completions
+
+    @inline(__always)
+    private func dispatch(_ completion: Completion) {
+        let index = Int(UInt32(truncatingIfNeeded: completion.token))
+        switch completion.token >> 56 {
+        case UInt64(TokenKind.block.rawValue):
+            let request = requests[index]
+            if let connection = connections[request.connection] {
+                connection.blockRequestEnded(index, result: completion.result)
+            }
+        case UInt64(TokenKind.receive.rawValue): connections[index]?.received(completion.result)
+        case UInt64(TokenKind.send.rawValue): connections[index]?.sent(completion.result)
+        case UInt64(TokenKind.wakeup.rawValue):
+            watchInbox()
+            let messages = inbox.withLock { inbox in
+                defer { inbox.removeAll() }
+                return inbox
+            }
+            for message in messages { handle(message) }
+        case UInt64(TokenKind.accept.rawValue): accepted(index, completion.result)
+        default: preconditionFailure("a completion that nobody asked for")
+        }
+    }
+
+    /// Sends what the completions made ready, and lets those go on that waited for payload memory.
+    @inline(__always)
+    private func settle() {
+        if !starved.isEmpty {
+            let waiting = starved
+            starved.removeAll(keepingCapacity: true)
+            for index in waiting {
+                guard let connection = connections[index] else { continue }
+                connection.isStarved = false
+                connection.resumeStarved()
+            }
+        }
+        while let index = dirty.popLast() {
+            guard let connection = connections[index] else { continue }
+            connection.isDirty = false
+            connection.settle()
+            if connection.isFinished { remove(connection) }
+        }
+    }
+
+    /// Has `settle` called on the connection at the end of this round.
+    @inline(__always)
+    func markDirty(_ connection: Connection) {
+        if connection.isDirty { return }
+        connection.isDirty = true
+        dirty.append(connection.index)
+    }
+
+    /// Has `resumeStarved` called in the next round, when payload memory may have come back.
+    func markStarved(_ connection: Connection) {
+        if connection.isStarved { return }
+        connection.isStarved = true
+        starved.append(connection.index)
+    }
+
+    // MARK: Connections
+
+    private func accepted(_ index: Int, _ result: Int32) {
+        guard let listener = listeners[index] else { return }
+        if let barrier = listener.closing {
+            if result >= 0 { close(result) }
+            close(listener.descriptor)
+            listeners[index] = nil
+            barrier.leave()
+            return
+        }
+        ring.accept(on: listener.descriptor, token: token(.accept, index))
+        guard result >= 0 else { return }
+        shared.assign(descriptor: result, portal: listener.portal)
+    }
+
+    private func adopt(_ descriptor: Int32, portal: PortalAddress, peer: PeerAddress) {
+        guard draining == nil else {
+            shared.connectionEnded(peer: peer, wasLoggedIn: false)
+            load.subtract(1, ordering: .relaxed)
+            close(descriptor)
+            return
+        }
+        let index: Int
+        if let free = freePlaces.popLast() {
+            index = free
+        } else {
+            index = connections.count
+            connections.append(nil)
+        }
+        nextGeneration = (nextGeneration + 1) & 0xff_ffff
+        let connection = Connection(
+            reactor: self, index: index, generation: nextGeneration, descriptor: descriptor, portal: portal, peer: peer)
+        connections[index] = connection
+        connection.start()
+        schedule(at: connection.deadline)
+    }
+
+    private func remove(_ connection: Connection) {
+        connections[connection.index] = nil
+        freePlaces.append(connection.index)
+        load.subtract(1, ordering: .relaxed)
+        if let draining { checkDrained(draining.deadline, draining.barrier) }
+    }
+
+    private func find(_ reference: ConnectionReference) -> Connection? {
+        guard reference.index < connections.count, let connection = connections[reference.index],
+            connection.generation == reference.generation
+        else { return nil }
+        return connection
+    }
+
+    // MARK: Timers
+
+    /// Wakes the thread at `deadline`, to look at the connections' timers.
+    func schedule(at deadline: Int64) { nextTimer = min(nextTimer, deadline) }
+
+    private func runTimers() {
+        nextTimer = .max
+        for connection in connections {
+            guard let connection else { continue }
+            if connection.deadline <= now { connection.timerFired() }
+            nextTimer = min(nextTimer, connection.deadline)
+        }
+        if let draining { nextTimer = min(nextTimer, draining.deadline) }
+        settle()
+    }
+
+    // MARK: Messages
+
+    private func handle(_ message: ReactorMessage) {
+        switch message {
+        case .adopt(let descriptor, let portal, let peer): adopt(descriptor, portal: portal, peer: peer)
+        case .listen(let descriptor, let portal):
+            let index = listeners.firstIndex { $0 == nil } ?? listeners.count
+            if index == listeners.count { listeners.append(nil) }
+            listeners[index] = ListeningSocket(descriptor: descriptor, portal: portal)
+            ring.accept(on: descriptor, token: token(.accept, index))
+        case .stopListening(let portal, let barrier):
+            guard let index = listeners.firstIndex(where: { $0?.portal == portal && $0?.closing == nil }),
+                let listener = listeners[index]
+            else { return barrier.leave() }
+            listeners[index]?.closing = barrier
+            // Ends the accept that is in flight; its completion closes the descriptor.
+            shutdown(listener.descriptor, Int32(SHUT_RDWR))
+        case .loginGranted(let reference, let tsih): find(reference)?.loginGranted(tsih: tsih)
+        case .close(let reference, let reason): find(reference)?.close(reason)
+        case .abortTasks(let unit, let except, let barrier):
+            for connection in connections {
+                guard let connection, connection.unit === unit, connection.reference != except else { continue }
+                connection.abortAllTasks(barrier)
+            }
+            barrier.leave()
+        case .managementDone(let reference, let tag, let result, let dropsSessions):
+            find(reference)?.managementDone(tag, result, dropsSession: dropsSessions)
+        case .snapshot(let collector): collector.add(snapshotPart())
+        case .drain(let deadline, let barrier):
+            draining = (deadline, barrier)
+            schedule(at: deadline)
+            for connection in connections { connection?.drain() }
+            settle()
+            checkDrained(deadline, barrier)
+        case .stop: isRunning = false
+        }
+    }
+
+    private func checkDrained(_ deadline: Int64, _ barrier: Barrier) {
+        if connections.allSatisfy({ $0 == nil }) {
+            draining = nil
+            barrier.leave()
+        } else if now >= deadline {
+            draining = (.max, barrier)
+            for connection in connections { connection?.cut() }
+            settle()
+        }
+    }
+
+    private func snapshotPart() -> SnapshotCollector.Part {
+        var part = SnapshotCollector.Part()
+        part.payloadBytesInUse = pool.bytesInUse
+        for connection in connections {
+            guard let connection else { continue }
+            part.connectionsByPortal[connection.portal, default: 0] += 1
+            if let (target, session) = connection.snapshot() {
+                part.sessions.append((target, session))
+            } else if connection.isInLogin {
+                part.connectionsBeforeLogin += 1
+            }
+        }
+        return part
+    }
+}

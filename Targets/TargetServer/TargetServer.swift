@@ -1,0 +1,279 @@
+import BlockStore
+import CLinux
+import Dispatch
+import Glibc
+import Logging
+import Reactor
+import Synchronization
+
+/// The whole of a storage host's service: portals, targets, sessions, and the reactor threads that carry them.
+public final class TargetServer: Sendable {
+    private struct State {
+        var configuration: ServerConfiguration
+        var startedAt: Int64 = 0
+        var isRunning = false
+    }
+
+    private let shared: SharedState
+    private let logger: Logger
+    private let state: Mutex<State>
+
+    /// Prepares a server; nothing is opened yet. Contradictions in the configuration are errors.
+    public init(configuration: ServerConfiguration, logger: Logger) throws(ServerError) {
+        try Self.validate(configuration)
+        shared = SharedState(limits: configuration.limits, logger: logger)
+        self.logger = logger
+        state = Mutex(State(configuration: configuration))
+    }
+
+    private static func validate(_ configuration: ServerConfiguration) throws(ServerError) {
+        var names = Set<String>()
+        for target in configuration.targets {
+            guard names.insert(target.name).inserted else {
+                throw ServerError(
+                    operation: "configure", object: target.name, cause: "two volumes have this target name",
+                    advice: "give one of them a `target:` of its own")
+            }
+            let blocks = target.store.lengthBytes / UInt64(target.blockLengthBytes)
+            guard blocks > 0, target.store.lengthBytes % UInt64(target.blockLengthBytes) == 0 else {
+                throw ServerError(
+                    operation: "configure", object: target.volumeName,
+                    cause: "\(target.store.path) is not a whole number of \(target.blockLengthBytes)-byte blocks",
+                    advice: "correct the size or the block size")
+            }
+            for group in target.portalGroups where !configuration.portals.contains(group.portal) {
+                throw ServerError(
+                    operation: "configure", object: target.volumeName,
+                    cause: "it names portal \(group.portal), which this host does not have", advice: "list the portal")
+            }
+        }
+    }
+
+    /// Starts the reactor threads and then opens the portals. When a portal cannot be opened, none is, and the threads
+    /// are ended again.
+    public func start() throws(ServerError) {
+        let configuration = state.withLock { $0.configuration }
+        for target in configuration.targets { shared.add(UnitRuntime(target)) }
+        let count = configuration.limits.reactors > 0 ? configuration.limits.reactors : Self.usableProcessors()
+        for number in 0..<count { try startReactor(number, configuration.limits) }
+        do throws(ServerError) {
+            try open(configuration.portals)
+        } catch {
+            stopReactors()
+            throw error
+        }
+        state.withLock {
+            $0.startedAt = monotonicNanoseconds()
+            $0.isRunning = true
+        }
+    }
+
+    /// Processors that this process may run on.
+    private static func usableProcessors() -> Int {
+        Int(rack_usable_processors())
+    }
+
+    private func startReactor(_ number: Int, _ limits: ServerLimits) throws(ServerError) {
+        let ready = DispatchSemaphore(value: 0)
+        let outcome = Mutex<Result<ReactorThread, RingError>?>(nil)
+        let (shared, logger) = (shared, logger)
+        let started = Thread.start(name: "reactor-\(number)") {
+            do throws(RingError) {
+                let reactor = try ReactorThread(number: number, shared: shared, logger: logger, limits: limits)
+                outcome.withLock { $0 = .success(reactor) }
+                ready.signal()
+                reactor.run()
+            } catch {
+                outcome.withLock { $0 = .failure(error) }
+                ready.signal()
+            }
+        }
+        guard started else {
+            throw ServerError(
+                operation: "start", object: "reactor thread", cause: "the system gives no thread",
+                advice: "raise TasksMax= in the unit, or use fewer reactors")
+        }
+        ready.wait()
+        switch outcome.withLock({ $0 }) {
+        case .success(let reactor): shared.add(reactor)
+        case .failure(let error):
+            stopReactors()
+            throw ServerError(
+                operation: "start", object: "reactor", cause: error.description, advice: "then start storaged again")
+        case nil: preconditionFailure("the thread signalled without a result")
+        }
+    }
+
+    private func stopReactors() {
+        for reactor in shared.reactors { reactor.post(.stop) }
+        shared.removeReactors()
+    }
+
+    private func open(_ portals: [PortalAddress]) throws(ServerError) {
+        var descriptors: [(Int32, PortalAddress)] = []
+        for portal in portals {
+            do throws(ServerError) {
+                descriptors.append((try Listener.open(portal), portal))
+            } catch {
+                for (descriptor, _) in descriptors { close(descriptor) }
+                throw error
+            }
+        }
+        for (descriptor, portal) in descriptors {
+            shared.post(.listen(descriptor: descriptor, portal: portal), to: 0)
+        }
+    }
+
+    // MARK: Changes
+
+    /// Brings the server to another configuration by the difference alone: sessions of targets that stay are not touched.
+    /// Returns what changed, in words; throws before anything is changed.
+    public func apply(_ configuration: ServerConfiguration) throws(ServerError) -> [String] {
+        try Self.validate(configuration)
+        let old = state.withLock { $0.configuration }
+        var changes: [String] = []
+
+        let addedPortals = configuration.portals.filter { !old.portals.contains($0) }
+        let removedPortals = old.portals.filter { !configuration.portals.contains($0) }
+        try open(addedPortals)
+        changes += addedPortals.map { "portal \($0) opened" }
+
+        for portal in removedPortals {
+            wait { barrier in shared.post(.stopListening(portal, barrier), to: 0) }
+            changes.append("portal \(portal) closed")
+        }
+        for target in old.targets {
+            guard let new = configuration.targets.first(where: { $0.name == target.name }) else {
+                shared.removeTarget(target.name)
+                shared.closeSessions(of: target.name, .targetRemoved)
+                changes.append("volume \(target.volumeName) removed")
+                continue
+            }
+            changes += change(target, new)
+        }
+        for target in configuration.targets where !old.targets.contains(where: { $0.name == target.name }) {
+            shared.add(UnitRuntime(target))
+            changes.append("volume \(target.volumeName) added")
+        }
+        state.withLock { $0.configuration = configuration }
+        return changes
+    }
+
+    private func change(_ old: TargetConfiguration, _ new: TargetConfiguration) -> [String] {
+        var changes: [String] = []
+        let lost = Set(old.portalGroups).subtracting(new.portalGroups)
+        if old.store !== new.store || old.wwid != new.wwid || old.blockLengthBytes != new.blockLengthBytes
+            || old.portalGroups != new.portalGroups || old.volumeName != new.volumeName
+        {
+            // Another medium or identity: what sessions knew of it is void. Other portals alone leave them be.
+            let isSameMedium =
+                old.store === new.store && old.wwid == new.wwid && old.blockLengthBytes == new.blockLengthBytes
+            shared.add(UnitRuntime(new))
+            if isSameMedium {
+                shared.closeSessions(of: old.name, tags: Set(lost.map(\.tag)), .portalRemoved)
+            } else {
+                shared.closeSessions(of: old.name, .targetRemoved)
+            }
+            changes.append("volume \(new.volumeName) changed")
+        }
+        guard let unit = shared.target(new.name) else { return changes }
+        let geometry = UnitRuntime.geometry(new)
+        let before = unit.withUnit { unit in
+            let before = unit.geometry
+            if before != geometry { unit.changeGeometry(geometry) }
+            return before
+        }
+        if before.blockCount != geometry.blockCount { changes.append("volume \(new.volumeName) resized") }
+        if before.isReadOnly != geometry.isReadOnly {
+            changes.append("volume \(new.volumeName) is now \(geometry.isReadOnly ? "read-only" : "writable")")
+        }
+        return changes
+    }
+
+    private func wait(_ body: (Barrier) -> Void) {
+        let done = DispatchSemaphore(value: 0)
+        body(Barrier { done.signal() })
+        done.wait()
+    }
+
+    // MARK: Looking
+
+    /// What the server is doing now.
+    public func snapshot() -> ServerSnapshot {
+        let (configuration, startedAt) = state.withLock { ($0.configuration, $0.startedAt) }
+        let done = DispatchSemaphore(value: 0)
+        let collector = SnapshotCollector(barrier: Barrier { done.signal() })
+        let reactors = shared.reactors
+        for reactor in reactors {
+            collector.barrier.enter()
+            reactor.post(.snapshot(collector))
+        }
+        collector.barrier.leave()
+        done.wait()
+        let parts = collector.parts.withLock { $0 }
+        let sessions = parts.flatMap(\.sessions)
+        return ServerSnapshot(
+            hostName: configuration.hostName,
+            uptimeSeconds: startedAt == 0 ? 0 : Int((monotonicNanoseconds() - startedAt) / 1_000_000_000),
+            portals: configuration.portals.map { portal in
+                PortalSnapshot(
+                    address: portal.description,
+                    connections: parts.reduce(0) { $0 + $1.connectionsByPortal[portal, default: 0] })
+            },
+            targets: shared.targets.map { unit in
+                snapshot(unit, sessions.filter { $0.target == unit.target.name }.map(\.session))
+            },
+            connectionsBeforeLogin: parts.reduce(0) { $0 + $1.connectionsBeforeLogin },
+            loginFailures: shared.counters.loginFailures.load(ordering: .relaxed),
+            protocolErrors: shared.counters.protocolErrors.load(ordering: .relaxed),
+            payloadBytesInUse: parts.reduce(0) { $0 + $1.payloadBytesInUse }, reactors: reactors.count,
+            engine: "io_uring")
+    }
+
+    private func snapshot(_ unit: UnitRuntime, _ sessions: [SessionSnapshot]) -> TargetSnapshot {
+        let target = unit.target
+        let geometry = unit.withUnit { $0.geometry }
+        return TargetSnapshot(
+            name: target.name, volume: target.volumeName, path: target.store.path,
+            wwid: "3" + String(target.wwid, radix: 16), sizeBytes: geometry.blockCount * UInt64(target.blockLengthBytes),
+            blockLengthBytes: target.blockLengthBytes, readOnly: geometry.isReadOnly, failed: target.store.hasFailed,
+            readCommands: unit.readCommands.load(ordering: .relaxed),
+            readBytes: unit.readBytes.load(ordering: .relaxed),
+            writeCommands: unit.writeCommands.load(ordering: .relaxed),
+            writeBytes: unit.writeBytes.load(ordering: .relaxed), commands: unit.commands.load(ordering: .relaxed),
+            ioErrors: unit.ioErrors.load(ordering: .relaxed), aborts: unit.aborts.load(ordering: .relaxed),
+            sessions: sessions.sorted { ($0.initiator, $0.portal, $0.isid) < ($1.initiator, $1.portal, $1.isid) })
+    }
+
+    // MARK: Ending
+
+    /// Closes the portals, answers what is in flight, tells the initiators, flushes the stores, ends the threads. Takes
+    /// at most the configured drain time and the flush. Blocks until it is done.
+    public func shutDown() {
+        let configuration = state.withLock { state in
+            defer { state.isRunning = false }
+            return state.configuration
+        }
+        shared.stopAccepting()
+        for portal in configuration.portals {
+            wait { barrier in shared.post(.stopListening(portal, barrier), to: 0) }
+        }
+        let deadline = monotonicNanoseconds() + Int64(configuration.limits.drainSeconds) * 1_000_000_000
+        let done = DispatchSemaphore(value: 0)
+        let barrier = Barrier { done.signal() }
+        for reactor in shared.reactors {
+            barrier.enter()
+            reactor.post(.drain(deadlineNanoseconds: deadline, barrier))
+        }
+        barrier.leave()
+        done.wait()
+        for unit in shared.targets where !unit.store.isReadOnly {
+            do {
+                try unit.store.flush()
+            } catch {
+                logger.error("flush at shutdown failed: \(error)")
+            }
+        }
+        stopReactors()
+    }
+}

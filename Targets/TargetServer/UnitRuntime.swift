@@ -1,0 +1,64 @@
+import BlockStore
+import SCSI
+import Synchronization
+
+/// A logical unit as all reactors share it: the SCSI state machine behind one lock, and what the data path reads
+/// without it.
+///
+/// Reads and writes look at two atomics only; while no unit attention is pending and nothing is reserved they never take
+/// the lock.
+final class UnitRuntime: Sendable {
+    let target: TargetConfiguration
+    let store: BlockStore
+    private let unit: Mutex<LogicalUnit>
+    private let flags = Atomic<UInt32>(0)
+    private let geometryVersion = Atomic<UInt32>(0)
+
+    let readCommands = Atomic<UInt64>(0)
+    let readBytes = Atomic<UInt64>(0)
+    let writeCommands = Atomic<UInt64>(0)
+    let writeBytes = Atomic<UInt64>(0)
+    let commands = Atomic<UInt64>(0)
+    let ioErrors = Atomic<UInt64>(0)
+    let aborts = Atomic<UInt64>(0)
+
+    init(_ target: TargetConfiguration) {
+        self.target = target
+        store = target.store
+        unit = Mutex(LogicalUnit(identity: Self.identity(target), geometry: Self.geometry(target)))
+    }
+
+    static func geometry(_ target: TargetConfiguration) -> BlockGeometry {
+        BlockGeometry(
+            blockLengthBytes: UInt32(target.blockLengthBytes),
+            blockCount: target.store.lengthBytes / UInt64(target.blockLengthBytes),
+            isReadOnly: target.isReadOnly || target.store.isReadOnly, isThin: target.store.canPunchHoles)
+    }
+
+    private static func identity(_ target: TargetConfiguration) -> LogicalUnitIdentity {
+        LogicalUnitIdentity(
+            naaIdentifier: target.wwid, serialNumber: String(target.wwid, radix: 16), vendor: "STORAGED",
+            product: String(target.volumeName.prefix(16)), revision: "1",
+            targetName: target.name,
+            ports: target.portalGroups.map { TargetPort(relativeIdentifier: $0.tag, groupIdentifier: $0.tag) })
+    }
+
+    /// Whether media commands have to ask the logical unit first, and how sense data is encoded.
+    @inline(__always)
+    var currentFlags: LogicalUnitFlags { LogicalUnitFlags(rawValue: flags.load(ordering: .acquiring)) }
+
+    /// Changes with every change of the geometry, so that a connection knows when its copy is stale.
+    @inline(__always)
+    var currentGeometryVersion: UInt32 { geometryVersion.load(ordering: .acquiring) }
+
+    /// Runs `body` with the logical unit, and publishes afterwards what the data path has to know.
+    func withUnit<Result: Sendable>(_ body: (inout sending LogicalUnit) -> sending Result) -> Result {
+        unit.withLock { unit in
+            let before = unit.effectiveGeometry
+            let result = body(&unit)
+            if unit.effectiveGeometry != before { geometryVersion.add(1, ordering: .releasing) }
+            flags.store(unit.flags.rawValue, ordering: .releasing)
+            return result
+        }
+    }
+}
