@@ -116,6 +116,7 @@ public struct CommandRunner: Sendable {
     ///   - environment: Variables set in addition to PATH, HOME and the C locale; the caller's own are not passed on.
     /// - Throws: `.missing` when the program is not there, `.deadline` when it had to be ended (or could not be),
     ///   `.failed` when it could not be started.
+    @discardableResult
     public func run(
         _ program: String, _ arguments: [String] = [], deadlineSeconds: Int = 30, input: String? = nil,
         environment: [String: String] = [:]

@@ -14,6 +14,7 @@ public enum LayerKind: String, CaseIterable, Sendable, Comparable {
     /// Position in the bring-up order, 0 for the lowest layer.
     public var height: Int { Self.allCases.firstIndex(of: self)! }
 
+    /// A lower layer comes first.
     public static func < (left: LayerKind, right: LayerKind) -> Bool { left.height < right.height }
 }
 
@@ -99,19 +100,23 @@ public struct Step: Sendable {
     public var deadlineSeconds: Int
     /// Steps of one layer that share a group number run at the same time; groups run in ascending order.
     public var group: Int
+    /// Whether the run goes on when this step fails (one portal of several is down). The failure is reported, and the
+    /// layer's `verifyUp` decides whether what is left is enough.
+    public var toleratesFailure: Bool
     /// Carries it out.
     public var run: @Sendable () async throws -> StepOutcome
 
     /// Makes a step.
     public init(
         layer: LayerKind, name: String, object: String, deadlineSeconds: Int, group: Int = 0,
-        run: @escaping @Sendable () async throws -> StepOutcome
+        toleratesFailure: Bool = false, run: @escaping @Sendable () async throws -> StepOutcome
     ) {
         self.layer = layer
         self.name = name
         self.object = object
         self.deadlineSeconds = deadlineSeconds
         self.group = group
+        self.toleratesFailure = toleratesFailure
         self.run = run
     }
 }
@@ -160,6 +165,19 @@ public protocol Layer: Sendable {
     func stepsUp(_ scope: StackScope, _ observation: StackObservation) throws -> [Step]
     /// The steps that take this layer's objects away; empty when there are none. Foreign objects are left alone.
     func stepsDown(_ scope: StackScope, _ observation: StackObservation) throws -> [Step]
+    /// Every reason why this layer cannot be taken down now (a mount in use, a device held by another program). `down`
+    /// asks all layers before it touches the first object. A layer may throw its reason from `stepsDown` instead.
+    func refusalsDown(_ scope: StackScope, _ observation: StackObservation) async -> [StackError]
+    /// Throws when the layer, its steps done, is not good enough for the layers above. That no step is left which must
+    /// not fail is checked already.
+    func verifyUp(_ scope: StackScope, _ observation: StackObservation) throws
+}
+
+extension Layer {
+    /// Nothing stands in the way.
+    public func refusalsDown(_ scope: StackScope, _ observation: StackObservation) async -> [StackError] { [] }
+    /// Whatever has no steps left is good enough.
+    public func verifyUp(_ scope: StackScope, _ observation: StackObservation) throws {}
 }
 
 /// An error a user can act on.
@@ -203,5 +221,6 @@ public struct StackError: Error, Sendable, CustomStringConvertible {
         self.advice = advice
     }
 
+    /// One line: what it is about, what happened, what to do.
     public var description: String { "\(object): \(cause); \(advice)" }
 }

@@ -1,0 +1,121 @@
+import Rack
+
+/// iscsiadm's records and exit codes: how a session is declared to open-iscsi, and what its refusals mean.
+enum ISCSIAdmin {
+    /// The interface record that our sessions go through.
+    ///
+    /// It carries the client's initiator name, so the host's own /etc/iscsi/initiatorname.iscsi stays as it is, and
+    /// other sessions of this host keep the name they have.
+    static func interfaceName(_ inventory: Inventory) -> String { "rack-\(inventory.name)" }
+
+    /// Where open-iscsi keeps its records on Debian and elsewhere.
+    static let databaseFolders = ["/etc/iscsi", "/var/lib/iscsi"]
+
+    /// The settings of a session's node record.
+    ///
+    /// Everything that decides how long a dead path is waited for is set, whatever iscsid.conf says: a client with the
+    /// defaults waits 120 s and more for each path.
+    static func nodeSettings(_ timeouts: Timeouts) -> [(name: String, value: String)] {
+        [
+            ("node.startup", "manual"),
+            ("node.conn[0].startup", "manual"),
+            // Units are scanned one by one, by the paths layer.
+            ("node.session.scan", "manual"),
+            ("node.session.nr_sessions", "1"),
+            ("node.session.timeo.replacement_timeout", "\(timeouts.recoverySeconds)"),
+            ("node.conn[0].timeo.noop_out_interval", "\(timeouts.nopIntervalSeconds)"),
+            ("node.conn[0].timeo.noop_out_timeout", "\(timeouts.nopTimeoutSeconds)"),
+            // A portal that does not answer at `up` costs login timeout times tries.
+            ("node.conn[0].timeo.login_timeout", "\(loginTimeoutSeconds)"),
+            ("node.conn[0].timeo.logout_timeout", "\(logoutTimeoutSeconds)"),
+            ("node.session.initial_login_retry_max", "\(loginTries)"),
+            // dm-multipath repeats commands elsewhere; the kernel's own error handling has to be over soon.
+            ("node.session.err_timeo.abort_timeout", "5"),
+            ("node.session.err_timeo.lu_reset_timeout", "10"),
+            ("node.session.err_timeo.tgt_reset_timeout", "10"),
+            ("node.session.err_timeo.host_reset_timeout", "20"),
+            ("node.session.cmds_max", "128"),
+            ("node.session.queue_depth", "64"),
+            // TCP's own checksum misses flipped bits; a target that cannot do CRC32C may say None.
+            ("node.conn[0].iscsi.HeaderDigest", "CRC32C,None"),
+            ("node.conn[0].iscsi.DataDigest", "CRC32C,None"),
+        ]
+    }
+
+    static let loginTimeoutSeconds = 5
+    static let loginTries = 2
+    static let logoutTimeoutSeconds = 5
+    /// iscsid tries, waits a second or two, tries again; iscsiadm waits for it.
+    static let loginDeadlineSeconds = loginTimeoutSeconds * loginTries + 15
+    static let logoutDeadlineSeconds = 30
+
+    /// A portal as iscsiadm takes it, with its tag: `10.77.0.21:3260,4711`.
+    static func portalArgument(_ portal: Portal) -> String { "\(portal.endpoint),\(portal.tag)" }
+
+    /// The arguments that name one node record.
+    static func recordArguments(_ path: WantedPath, interface: String) -> [String] {
+        ["-m", "node", "-T", path.volume.targetName, "-p", portalArgument(path.portal.portal), "-I", interface]
+    }
+
+    /// What an exit code of iscsiadm means, in one phrase (open-iscsi, include/iscsi_err.h).
+    static func meaning(of exitCode: Int32) -> String {
+        switch exitCode {
+        case 1: "iscsiadm failed without saying why"
+        case 2: "there is no such session"
+        case 3: "iscsid is out of memory"
+        case 4: "the portal cannot be reached (connection failed)"
+        case 5: "the target refused the login"
+        case 6: "open-iscsi's records could not be read or written"
+        case 7: "iscsiadm refused an argument"
+        case 8: "the portal did not answer in time"
+        case 9: "iscsid reported an internal error"
+        case 10: "the logout failed"
+        case 11: "the target did not answer a request in time"
+        case 12: "the kernel's iSCSI transport is missing"
+        case 13: "permission denied"
+        case 15: "a session exists already"
+        case 16: "iscsid refused the request"
+        case 18, 20: "iscsid does not answer"
+        case 19: "the target refused the login for good"
+        case 21: "open-iscsi has no such record"
+        case 22: "the session could not be found in sysfs"
+        case 24: "the target refused our credentials"
+        case 28, 29: "the session is in use"
+        default: "iscsiadm ended with exit code \(exitCode)"
+        }
+    }
+
+    /// Exit codes that mean that the work was done before: a session exists, a record or session is gone.
+    static let sessionExists: Int32 = 15
+    static let sessionNotFound: Int32 = 2
+    static let noObjectsFound: Int32 = 21
+
+    /// iscsiadm's own reason, out of lines like `iscsiadm: initiator reported error (8 - connection timed out)`.
+    static func reason(_ result: CommandResult) -> String {
+        let meaning = meaning(of: result.exitCode)
+        let lines = result.standardError.split(whereSeparator: \.isNewline).map(String.init)
+        for line in lines {
+            if let open = line.range(ofText: "reported error (")?.upperBound, let close = line.lastIndex(of: ")") {
+                if open < close { return "\(meaning) (iscsid: \(line[open..<close]))" }
+            }
+        }
+        if let line = lines.last(where: { !$0.isEmpty }) {
+            let text = line.hasPrefix("iscsiadm: ") ? String(line.dropFirst(10)) : line
+            return "\(meaning) (\(text.trimmingBlanks()))"
+        }
+        return meaning
+    }
+}
+
+extension String {
+    /// Where `text` occurs first.
+    func range(ofText text: String) -> Range<String.Index>? {
+        guard !text.isEmpty else { return nil }
+        var start = startIndex
+        while start < endIndex {
+            if self[start...].hasPrefix(text) { return start..<index(start, offsetBy: text.count) }
+            start = index(after: start)
+        }
+        return nil
+    }
+}

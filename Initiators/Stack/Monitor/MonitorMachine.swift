@@ -1,0 +1,409 @@
+import DeviceMapper
+import Rack
+
+/// What the monitor decides, without clock, device or kernel: looks and check results in, actions out.
+///
+/// Time is in seconds of a clock that never goes back. The rules:
+/// - A path that fails its check, or that the kernel failed, is set aside at once.
+/// - It is used again after as many good checks in a row as it has earned: one for a path that was steady, twice as many
+///   (up to 16) each time it fails again within `flapSeconds` of coming back. When no other path is left, one is enough.
+/// - Before it is used again, its identity was read from it anew: behind a session that came back may be another unit.
+/// - Queueing ends `queueSeconds` after the last path went, and begins again with the first that is back.
+/// - Tables are changed, units scanned and logins tried only while no run of `up` or `down` is under way.
+struct MonitorMachine {
+    /// Names a path: volume and portal.
+    struct PathKey: Hashable {
+        var volume: String
+        var endpoint: String
+    }
+
+    /// What a look found of one path.
+    struct PathView: Equatable {
+        var hasSession: Bool
+        var sessionIsUp: Bool
+        var device: String?
+        var number: DMDeviceNumber?
+    }
+
+    /// What a look found of one map.
+    struct MapView: Equatable {
+        /// The table's paths in its order, and whether the kernel would use each.
+        var paths: [(number: DMDeviceNumber, isActive: Bool)]
+        var isQueueing: Bool
+
+        static func == (left: MapView, right: MapView) -> Bool {
+            left.isQueueing == right.isQueueing && left.paths.elementsEqual(right.paths, by: ==)
+        }
+    }
+
+    /// One look at the host.
+    struct Look: Equatable {
+        var paths: [PathKey: PathView]
+        /// The maps that exist, by name.
+        var maps: [String: MapView]
+        /// Whether `up` or `down` is at work.
+        var runIsUnderWay: Bool
+    }
+
+    /// What a check found.
+    enum CheckResult: Equatable {
+        case up(latencyMilliseconds: Double)
+        case down(String)
+        /// Answers as another unit.
+        case refused(String)
+    }
+
+    /// What is to be done.
+    enum Action: Equatable {
+        /// Ask this device whether it takes I/O; first who it is, when `verify`.
+        case check(PathKey, device: String, verify: Bool)
+        case failPath(map: String, DMDeviceNumber)
+        case reinstatePath(map: String, DMDeviceNumber)
+        case setQueueing(map: String, Bool)
+        /// Give the map exactly these paths.
+        case reload(map: String, [MapTable.UsablePath])
+        /// Look for the unit on its session.
+        case scan(PathKey)
+        /// Log in again.
+        case logIn(PathKey)
+        /// Worth a line in the log.
+        case note(String)
+    }
+
+    private struct Track {
+        var view = PathView(hasSession: false, sessionIsUp: false, device: nil, number: nil)
+        var state = MonitorState.PathState.down
+        var since: Double
+        var reason = "not checked yet"
+        var latency: Double?
+        var failures = 0
+        var isVerified = false
+        var isChecking = false
+        var wasChecked = false
+        var lastCheck = -Double.infinity
+        var goodChecks = 0
+        var goodChecksNeeded = 1
+        var cameBack = -Double.infinity
+        var lastScan = -Double.infinity
+        var lastLogin = -Double.infinity
+    }
+
+    private struct MapTrack {
+        var view: MapView?
+        var allDownSince: Double?
+        var queueingEnded = false
+        var isReloading = false
+    }
+
+    static let flapSeconds = 60.0
+    static let steadySeconds = 120.0
+    static let mostGoodChecks = 16
+    static let scanSeconds = 10.0
+    static let loginSeconds = 30.0
+
+    let volumes: [Volume]
+    private let wanted: [PathKey: WantedPath]
+    private let order: [PathKey]
+    private let checkSeconds: Double
+    private var tracks: [PathKey: Track]
+    private var maps: [String: MapTrack]
+    private var runIsUnderWay = false
+
+    init(volumes: [Volume], paths: [WantedPath], checkSeconds: Int, now: Double) {
+        self.volumes = volumes
+        self.checkSeconds = Double(max(1, checkSeconds))
+        order = paths.map { PathKey(volume: $0.volume.name, endpoint: $0.endpoint) }
+        wanted = Dictionary(zip(order, paths), uniquingKeysWith: { first, _ in first })
+        tracks = Dictionary(order.map { ($0, Track(since: now)) }, uniquingKeysWith: { first, _ in first })
+        maps = Dictionary(volumes.map { ($0.name, MapTrack()) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// What the inventory wants of a path.
+    func wantedPath(_ key: PathKey) -> WantedPath? { wanted[key] }
+
+    /// Whether every path with a device was checked once.
+    var isReady: Bool { tracks.values.allSatisfy { $0.view.device == nil || $0.wasChecked } }
+
+    // MARK: - Inputs
+
+    /// Takes a look at the host.
+    mutating func look(_ look: Look, now: Double) -> [Action] {
+        runIsUnderWay = look.runIsUnderWay
+        var actions: [Action] = []
+        for key in order { actions += takeView(look.paths[key], of: key, now: now) }
+        for volume in volumes { actions += takeMap(look.maps[volume.name], of: volume, now: now) }
+        for key in order { actions += startCheck(key, now: now) }
+        for volume in volumes { actions += fitTable(volume) }
+        if !runIsUnderWay { actions += repair(now: now) }
+        return actions
+    }
+
+    /// Takes the result of a check that `look` asked for.
+    mutating func checked(_ key: PathKey, device: String, _ result: CheckResult, now: Double) -> [Action] {
+        guard var track = tracks[key] else { return [] }
+        track.isChecking = false
+        // A result for a device that has been replaced meanwhile says nothing about the new one.
+        guard track.view.device == device else {
+            tracks[key] = track
+            return []
+        }
+        track.wasChecked = true
+        switch result {
+        case .up(let latency):
+            track.latency = latency
+            track.isVerified = true
+            track.goodChecks += 1
+        case .down(let reason):
+            track.goodChecks = 0
+            track.isVerified = false
+            tracks[key] = track
+            return setAside(key, .down, reason, now: now)
+        case .refused(let reason):
+            track.goodChecks = 0
+            track.isVerified = false
+            tracks[key] = track
+            return setAside(key, .refused, reason, now: now) + fitTable(key.volume)
+        }
+        tracks[key] = track
+        return takeBack(key, now: now)
+    }
+
+    /// Ends queueing where its time is over; to be called when `nextDeadline` has come.
+    mutating func tick(now: Double) -> [Action] {
+        var actions: [Action] = []
+        for volume in volumes {
+            guard var map = maps[volume.name], let since = map.allDownSince, !map.queueingEnded,
+                map.view?.isQueueing ?? false, now - since >= Double(volume.multipath.queueSeconds)
+            else { continue }
+            map.queueingEnded = true
+            map.view?.isQueueing = false
+            maps[volume.name] = map
+            actions.append(.setQueueing(map: volume.name, false))
+            actions.append(
+                .note("\(volume.name): no path for \(volume.multipath.queueSeconds) s; queued I/O fails from now on"))
+        }
+        return actions
+    }
+
+    /// A table was changed, or could not be.
+    mutating func reloaded(_ map: String) { maps[map]?.isReloading = false }
+
+    /// When `tick` has something to do next; nil when nothing is waited for.
+    var nextDeadline: Double? {
+        volumes.compactMap { volume -> Double? in
+            guard let map = maps[volume.name], let since = map.allDownSince, !map.queueingEnded,
+                map.view?.isQueueing ?? false
+            else { return nil }
+            return since + Double(volume.multipath.queueSeconds)
+        }.min()
+    }
+
+    // MARK: - Rules
+
+    private mutating func takeView(_ view: PathView?, of key: PathKey, now: Double) -> [Action] {
+        guard var track = tracks[key] else { return [] }
+        let view = view ?? PathView(hasSession: false, sessionIsUp: false, device: nil, number: nil)
+        let isNewDevice = view.device != track.view.device || view.number != track.view.number
+        track.view = view
+        if isNewDevice {
+            track.isVerified = false
+            track.wasChecked = false
+            track.goodChecks = 0
+            track.lastCheck = -.infinity
+        }
+        tracks[key] = track
+        if view.device == nil {
+            return setAside(key, .down, view.hasSession ? "no disk on its session" : "no session", now: now)
+        }
+        return []
+    }
+
+    private mutating func takeMap(_ view: MapView?, of volume: Volume, now: Double) -> [Action] {
+        guard var map = maps[volume.name] else { return [] }
+        map.view = view
+        guard let view else {
+            maps[volume.name] = MapTrack(isReloading: map.isReloading)
+            return []
+        }
+        let hasPath = view.paths.contains { $0.isActive }
+        var actions: [Action] = []
+        if hasPath {
+            map.allDownSince = nil
+            map.queueingEnded = false
+            if !view.isQueueing, volume.multipath.queueSeconds > 0, !runIsUnderWay {
+                map.view?.isQueueing = true
+                actions.append(.setQueueing(map: volume.name, true))
+            }
+        } else if map.allDownSince == nil {
+            map.allDownSince = now
+            let ends = view.isQueueing ? "; I/O waits at most \(volume.multipath.queueSeconds) s" : ""
+            actions.append(.note("\(volume.name): no path left\(ends)"))
+        }
+        maps[volume.name] = map
+        // What the kernel failed by itself after an error is down until a check says otherwise, and what we hold for
+        // down is not to be used.
+        for key in order where key.volume == volume.name {
+            guard let track = tracks[key], let number = track.view.number,
+                let path = view.paths.first(where: { $0.number == number })
+            else { continue }
+            if !path.isActive, track.state == .up {
+                actions += setAside(key, .down, "I/O error", now: now)
+                tracks[key]?.lastCheck = -.infinity
+            } else if path.isActive, track.state != .up, track.wasChecked {
+                actions.append(.failPath(map: volume.name, number))
+            }
+        }
+        return actions + tick(now: now)
+    }
+
+    private mutating func startCheck(_ key: PathKey, now: Double) -> [Action] {
+        guard var track = tracks[key], let device = track.view.device, !track.isChecking,
+            now - track.lastCheck >= checkSeconds * 0.9
+        else { return [] }
+        track.isChecking = true
+        track.lastCheck = now
+        tracks[key] = track
+        return [.check(key, device: device, verify: !track.isVerified)]
+    }
+
+    private mutating func setAside(
+        _ key: PathKey, _ state: MonitorState.PathState, _ reason: String, now: Double
+    ) -> [Action] {
+        guard var track = tracks[key] else { return [] }
+        var actions: [Action] = []
+        if track.state != state {
+            if track.state == .up {
+                track.failures += 1
+                let isFlap = now - track.cameBack < Self.flapSeconds
+                track.goodChecksNeeded = isFlap ? min(track.goodChecksNeeded * 2, Self.mostGoodChecks) : 1
+            }
+            track.state = state
+            track.since = now
+            track.goodChecks = 0
+            actions.append(.note("\(key.volume): \(name(key)) is \(state.rawValue): \(reason)"))
+        }
+        track.reason = reason
+        tracks[key] = track
+        if let number = track.view.number, isActiveInMap(key.volume, number) {
+            markInMap(key.volume, number, isActive: false)
+            actions.append(.failPath(map: key.volume, number))
+        }
+        return actions
+    }
+
+    private mutating func takeBack(_ key: PathKey, now: Double) -> [Action] {
+        guard var track = tracks[key] else { return [] }
+        var actions: [Action] = []
+        let mapHasPath = maps[key.volume]?.view?.paths.contains { $0.isActive } ?? false
+        if track.state != .up {
+            guard track.goodChecks >= track.goodChecksNeeded || !mapHasPath else {
+                track.reason = "good again; \(track.goodChecksNeeded - track.goodChecks) more checks until it is used"
+                tracks[key] = track
+                return []
+            }
+            track.state = .up
+            track.since = now
+            track.reason = ""
+            track.cameBack = track.failures > 0 ? now : track.cameBack
+            actions.append(.note("\(key.volume): \(name(key)) is up"))
+        } else if now - track.cameBack > Self.steadySeconds {
+            track.goodChecksNeeded = 1
+        }
+        tracks[key] = track
+        guard let number = track.view.number, let view = maps[key.volume]?.view else { return actions }
+        if let path = view.paths.first(where: { $0.number == number }) {
+            if !path.isActive {
+                markInMap(key.volume, number, isActive: true)
+                actions.append(.reinstatePath(map: key.volume, number))
+                actions += queueAgain(key.volume)
+            }
+        } else {
+            actions += fitTable(key.volume)
+        }
+        return actions
+    }
+
+    private mutating func queueAgain(_ map: String) -> [Action] {
+        guard let volume = volumes.first(where: { $0.name == map }), var track = maps[map] else { return [] }
+        track.allDownSince = nil
+        track.queueingEnded = false
+        let isQueueing = track.view?.isQueueing ?? true
+        if volume.multipath.queueSeconds > 0, !isQueueing { track.view?.isQueueing = true }
+        maps[map] = track
+        return volume.multipath.queueSeconds > 0 && !isQueueing ? [.setQueueing(map: map, true)] : []
+    }
+
+    private mutating func fitTable(_ name: String) -> [Action] {
+        volumes.first { $0.name == name }.map { fitTable($0) } ?? []
+    }
+
+    /// Brings a path into its map that is not in it, and drops one whose device has gone or that is refused.
+    private mutating func fitTable(_ volume: Volume) -> [Action] {
+        guard let map = maps[volume.name], let view = map.view, !map.isReloading, !runIsUnderWay else { return [] }
+        let inTable = Set(view.paths.map(\.number))
+        let usable = order.filter { $0.volume == volume.name }.compactMap { key -> MapTable.UsablePath? in
+            guard let track = tracks[key], let number = track.view.number, track.state != .refused,
+                inTable.contains(number) || (track.state == .up && track.isVerified), let path = wanted[key]
+            else { return nil }
+            return MapTable.UsablePath(hostName: path.portal.hostName, device: number)
+        }
+        // Never down to nothing: a map whose every device has gone keeps its table until one is back.
+        guard !usable.isEmpty, Set(usable.map(\.device)) != inTable else { return [] }
+        maps[volume.name]?.isReloading = true
+        return [.reload(map: volume.name, usable)]
+    }
+
+    private mutating func repair(now: Double) -> [Action] {
+        var actions: [Action] = []
+        for key in order where maps[key.volume]?.view != nil {
+            guard var track = tracks[key], track.view.device == nil else { continue }
+            if track.view.hasSession, track.view.sessionIsUp, now - track.lastScan >= Self.scanSeconds {
+                track.lastScan = now
+                actions.append(.scan(key))
+            } else if !track.view.hasSession, now - track.lastLogin >= Self.loginSeconds {
+                track.lastLogin = now
+                actions.append(.logIn(key))
+            }
+            tracks[key] = track
+        }
+        return actions
+    }
+
+    private func isActiveInMap(_ map: String, _ number: DMDeviceNumber) -> Bool {
+        maps[map]?.view?.paths.contains { $0.number == number && $0.isActive } ?? false
+    }
+
+    private mutating func markInMap(_ map: String, _ number: DMDeviceNumber, isActive: Bool) {
+        guard let index = maps[map]?.view?.paths.firstIndex(where: { $0.number == number }) else { return }
+        maps[map]?.view?.paths[index].isActive = isActive
+    }
+
+    private func name(_ key: PathKey) -> String {
+        let host = wanted[key]?.portal.hostName ?? "?"
+        let device = tracks[key]?.view.device.map { " (\($0))" } ?? ""
+        return "\(host) \(key.endpoint)\(device)"
+    }
+
+    // MARK: - Report
+
+    /// The state for others to read.
+    ///
+    /// - Parameters:
+    ///   - now: The machine's clock.
+    ///   - wallSeconds: Unix time at that moment.
+    func mapStates(now: Double, wallSeconds: Int) -> [MonitorState.Map] {
+        volumes.compactMap { volume in
+            guard let map = maps[volume.name], let view = map.view else { return nil }
+            let paths = order.filter { $0.volume == volume.name }.compactMap { key -> MonitorState.Path? in
+                guard let track = tracks[key] else { return nil }
+                return MonitorState.Path(
+                    endpoint: key.endpoint, device: track.view.device ?? "", state: track.state,
+                    sinceSeconds: wallSeconds - Int(now - track.since), reason: track.reason,
+                    latencyMilliseconds: track.latency, failures: track.failures)
+            }
+            return MonitorState.Map(
+                name: volume.name, isQueueing: view.isQueueing,
+                allDownSinceSeconds: map.allDownSince.map { wallSeconds - Int(now - $0) }, paths: paths)
+        }
+    }
+}

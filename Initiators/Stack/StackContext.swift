@@ -1,0 +1,83 @@
+import HostDevices
+import Rack
+
+/// What the layers need to do their work: how commands run, where files lie, what is remembered.
+public struct StackContext: Sendable {
+    /// Runs the engines' programs.
+    public var commands: CommandRunner
+    /// Our own files.
+    public var folders: StackFolders
+    /// The kernel's files.
+    public var files: HostFiles
+    /// Where made objects are noted; nil for `plan` and `status`, which make none.
+    public var journal: Journal?
+    /// How the monitor is started: the program's path and its arguments.
+    public var monitorCommand: [String]
+
+    /// Makes a context.
+    public init(
+        commands: CommandRunner = CommandRunner(), folders: StackFolders = StackFolders(),
+        files: HostFiles = HostFiles(), journal: Journal? = nil, monitorCommand: [String] = []
+    ) {
+        self.commands = commands
+        self.folders = folders
+        self.files = files
+        self.journal = journal
+        self.monitorCommand = monitorCommand
+    }
+
+    /// What attach made and has not taken down, as the journal says.
+    public var owned: Set<OwnedObject> {
+        journal?.known.owned ?? Journal.read(path: folders.journalFile).owned
+    }
+
+    /// A step that loads the kernel modules that are missing; nil when all are there.
+    func moduleStep(_ layer: LayerKind, _ names: [String], group: Int) -> Step? {
+        let modules = KernelModules(files: files)
+        let missing = names.filter { !modules.availability($0).isPresent }
+        guard !missing.isEmpty else { return nil }
+        let commands = commands
+        return Step(
+            layer: layer, name: "load kernel module\(missing.count > 1 ? "s" : "") \(missing.joined(separator: ", "))",
+            object: missing[0], deadlineSeconds: 30, group: group
+        ) {
+            for name in missing where !modules.availability(name).isPresent {
+                let result = try await commands.run("modprobe", [name], deadlineSeconds: 20)
+                guard result.isSuccess else {
+                    throw StackError(
+                        .missing, object: "kernel module \(name)", cause: result.lastWords,
+                        advice: "install the kernel's modules (\(modules.release)), or try: modprobe \(name)")
+                }
+            }
+            return .created
+        }
+    }
+
+    /// The daemons that attach started and has to end, by name.
+    func startedDaemons() -> [String: Int32] {
+        guard let text = readTextFile(folders.startedFile), case .object(let members)? = JSONValue(parsing: text) else {
+            return [:]
+        }
+        return Dictionary(
+            members.compactMap { member in member.value.integer.map { (member.name, Int32(truncatingIfNeeded: $0)) } },
+            uniquingKeysWith: { $1 })
+    }
+
+    /// Notes that a daemon was started by us (process id, or 0 where the service manager has it), or ended (nil).
+    func noteDaemon(_ name: String, _ pid: Int32?) throws(StackError) {
+        var daemons = startedDaemons()
+        daemons[name] = pid
+        let members = daemons.sorted { $0.key < $1.key }.map { (name: $0.key, value: JSONValue.integer(Int($0.value))) }
+        try makeFolder(folders.run)
+        try writeFileAtomically(folders.startedFile, JSONValue.object(members).line + "\n")
+    }
+}
+
+extension StackError {
+    /// A device's error as a user's.
+    init(_ error: HostDeviceError, kind: Kind = .failed) {
+        self.init(
+            kind, object: error.object, cause: "cannot \(error.operation) it: \(error.cause)",
+            advice: error.advice.isEmpty ? "see attach status and the kernel's log (dmesg)" : error.advice)
+    }
+}
