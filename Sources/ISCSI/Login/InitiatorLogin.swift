@@ -130,6 +130,13 @@ public struct InitiatorLogin: Sendable {
             return send(offers)
         case .fullFeaturePhase:
             guard response.tsih != 0 else { return .failed(nil, cause: "the target gave the session no TSIH") }
+            let wishes = [
+                (configuration.preferences.headerDigest, parameters.headerDigest),
+                (configuration.preferences.dataDigest, parameters.dataDigest),
+            ]
+            guard wishes.allSatisfy({ $0 != .requireCRC32C || $1 == .crc32c }) else {
+                return .failed(nil, cause: "the target does not agree to the digest that is required")
+            }
             parameters.firstBurstLength = min(parameters.firstBurstLength, parameters.maxBurstLength)
             return .established(
                 Result(

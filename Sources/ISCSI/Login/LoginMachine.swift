@@ -75,17 +75,6 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
         negotiation = ParameterNegotiation(preferences: policy.preferences)
     }
 
-    /// A cause to refuse the login.
-    private struct Refusal: Error {
-        let status: LoginStatus
-        let cause: String
-
-        init(_ status: LoginStatus, _ cause: String) {
-            self.status = status
-            self.cause = cause
-        }
-    }
-
     /// Takes one PDU of a connection that is not in the full feature phase: its header, its additional header segments'
     /// length being in it, and its data segment without padding.
     public mutating func receive(_ header: BasicHeaderSegment, data: RawSpan) -> LoginStep {
@@ -94,9 +83,9 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
             let name = header.opcode.map { "\($0)" } ?? "opcode 0x" + hexadecimal(UInt64(header[.opcode]), digits: 2)
             // Whoever does not begin with a login gets no answer (section 6.3).
             guard state != .start else { return close("the first PDU is no Login Request (\(name))") }
-            return fail(Refusal(.invalidDuringLogin, "\(name) came during login"), header)
+            return fail(LoginRefusal(.invalidDuringLogin, "\(name) came during login"), header)
         }
-        do throws(Refusal) {
+        do throws(LoginRefusal) {
             return try step(request, data)
         } catch {
             return fail(error, header)
@@ -105,23 +94,25 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
 
     // MARK: One request
 
-    private mutating func step(_ request: LoginRequest, _ data: RawSpan) throws(Refusal) -> LoginStep {
+    private mutating func step(_ request: LoginRequest, _ data: RawSpan) throws(LoginRefusal) -> LoginStep {
         try checkForm(request, data)
         let stage = try checkPlace(request)
         if !outgoing.isEmpty {
             // The rest of a long response was asked for with an empty request (section 6.2).
             guard data.byteCount == 0, !request.continues else {
-                throw Refusal(.initiatorError, "text came before the whole response was fetched")
+                throw LoginRefusal(.initiatorError, "text came before the whole response was fetched")
             }
             return try respond(to: request, in: stage)
         }
-        do throws(TextFault) { try incoming.append(data) } catch { throw Refusal(.initiatorError, error.description) }
+        do throws(TextFault) { try incoming.append(data) } catch {
+            throw LoginRefusal(.initiatorError, error.description)
+        }
         if request.continues { return reply(to: request, in: stage, nextStage: nil, text: []) }
         let keys: TextKeys
         do throws(TextFault) {
             keys = try TextKeys(incoming.take())
         } catch {
-            throw Refusal(.initiatorError, error.description)
+            throw LoginRefusal(.initiatorError, error.description)
         }
         try identify(keys, request)
         var answers: [TextPair] = []
@@ -131,7 +122,7 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
         var writer = TextWriter(limitBytes: TextLimits.textLengthBytes)
         for pair in answers {
             guard writer.append(pair.key, pair.value) else {
-                throw Refusal(.targetError, "the answer is longer than \(TextLimits.textLengthBytes) bytes")
+                throw LoginRefusal(.targetError, "the answer is longer than \(TextLimits.textLengthBytes) bytes")
             }
         }
         outgoing.append(writer.bytes)
@@ -139,91 +130,91 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
     }
 
     /// The form of the header, and what it may not change in the course of a login.
-    private mutating func checkForm(_ request: LoginRequest, _ data: RawSpan) throws(Refusal) {
+    private mutating func checkForm(_ request: LoginRequest, _ data: RawSpan) throws(LoginRefusal) {
         requests += 1
         textLengthBytes += data.byteCount
         guard requests <= limits.requests else {
-            throw Refusal(.initiatorError, "the login took more than \(limits.requests) requests")
+            throw LoginRefusal(.initiatorError, "the login took more than \(limits.requests) requests")
         }
         guard data.byteCount <= limits.segmentLengthBytes, data.byteCount == request.dataSegmentLength else {
-            throw Refusal(
+            throw LoginRefusal(
                 .initiatorError,
                 "a data segment of \(request.dataSegmentLength) bytes; \(limits.segmentLengthBytes) is "
                     + "the most during login")
         }
         guard textLengthBytes <= limits.textLengthBytes else {
-            throw Refusal(.initiatorError, "the login took more than \(limits.textLengthBytes) bytes of text")
+            throw LoginRefusal(.initiatorError, "the login took more than \(limits.textLengthBytes) bytes of text")
         }
         guard request.header.totalAHSLengthBytes == 0 else {
-            throw Refusal(.initiatorError, "a Login Request with additional header segments")
+            throw LoginRefusal(.initiatorError, "a Login Request with additional header segments")
         }
-        guard request.isImmediate else { throw Refusal(.initiatorError, "a Login Request that is not immediate") }
+        guard request.isImmediate else { throw LoginRefusal(.initiatorError, "a Login Request that is not immediate") }
         guard let opening else { return try open(request) }
         guard request.isid == opening.isid, request.cid == opening.cid, request.initiatorTaskTag == opening.tag,
             request.tsih == 0
-        else { throw Refusal(.initiatorError, "ISID, TSIH, CID or Initiator Task Tag changed during login") }
+        else { throw LoginRefusal(.initiatorError, "ISID, TSIH, CID or Initiator Task Tag changed during login") }
     }
 
-    private mutating func open(_ request: LoginRequest) throws(Refusal) {
+    private mutating func open(_ request: LoginRequest) throws(LoginRefusal) {
         opening = Opening(
             isid: request.isid, cid: request.cid, tag: request.initiatorTaskTag, expCmdSN: request.cmdSN)
         // The target may start anywhere; starting where the initiator counts suits a connection that is taken up again.
         statSN = request.expStatSN
         guard request.versionMin == 0 else {
-            throw Refusal(
+            throw LoginRefusal(
                 .unsupportedVersion,
                 "protocol versions \(request.versionMin) to \(request.versionMax); 0 is spoken here")
         }
         guard request.tsih == 0 else {
             let known = policy.hasSession(tsih: request.tsih, isid: request.isid)
             throw known
-                ? Refusal(.tooManyConnections, "a second connection for session \(request.tsih); one is the most")
-                : Refusal(.sessionDoesNotExist, "session \(request.tsih) does not exist")
+                ? LoginRefusal(.tooManyConnections, "a second connection for session \(request.tsih); one is the most")
+                : LoginRefusal(.sessionDoesNotExist, "session \(request.tsih) does not exist")
         }
     }
 
     /// The stage fields (section 11.12.3): the stage must be the login's, and a change must lead forward.
-    private mutating func checkPlace(_ request: LoginRequest) throws(Refusal) -> LoginStage {
+    private mutating func checkPlace(_ request: LoginRequest) throws(LoginRefusal) -> LoginStage {
         guard let stage = request.currentStage, stage != .fullFeaturePhase else {
-            throw Refusal(.initiatorError, "stage \(request.header[.currentStage]) is no stage of a login")
+            throw LoginRefusal(.initiatorError, "stage \(request.header[.currentStage]) is no stage of a login")
         }
         switch (state, stage) {
         case (.start, .securityNegotiation): state = .securityNegotiation
         case (.start, _): state = .operationalNegotiation
         case (.securityNegotiation, .securityNegotiation), (.operationalNegotiation, .operationalNegotiation): break
-        default: throw Refusal(.initiatorError, "a request for stage \(stage) in \(state)")
+        default: throw LoginRefusal(.initiatorError, "a request for stage \(stage) in \(state)")
         }
         guard request.transits else { return stage }
-        guard !request.continues else { throw Refusal(.initiatorError, "both T and C are set") }
+        guard !request.continues else { throw LoginRefusal(.initiatorError, "both T and C are set") }
         guard let next = request.nextStage, next.rawValue > stage.rawValue else {
-            throw Refusal(.initiatorError, "no way from stage \(stage.rawValue) to \(request.header[.nextStage])")
+            throw LoginRefusal(.initiatorError, "no way from stage \(stage.rawValue) to \(request.header[.nextStage])")
         }
         return stage
     }
 
     /// Who is there: once, from the first complete text.
-    private mutating func identify(_ keys: TextKeys, _ request: LoginRequest) throws(Refusal) {
+    private mutating func identify(_ keys: TextKeys, _ request: LoginRequest) throws(LoginRefusal) {
         if let admitted { return try checkSame(keys, admitted.identity) }
         claimedInitiator = keys[ISCSIKey.initiatorName]
         claimedTarget = keys[ISCSIKey.targetName]
-        guard let name = claimedInitiator else { throw Refusal(.missingParameter, "InitiatorName is missing") }
+        guard let name = claimedInitiator else { throw LoginRefusal(.missingParameter, "InitiatorName is missing") }
         let initiator: ISCSIName
         do throws(ISCSIName.Fault) {
             initiator = try ISCSIName(name)
         } catch {
-            throw Refusal(.initiatorError, "InitiatorName: \(error)")
+            throw LoginRefusal(.initiatorError, "InitiatorName: \(error)")
         }
         guard let sessionType = SessionType(rawValue: keys[ISCSIKey.sessionType] ?? SessionType.normal.rawValue) else {
-            throw Refusal(
+            throw LoginRefusal(
                 .sessionTypeNotSupported, "SessionType=\(printable(keys[ISCSIKey.sessionType] ?? "")) is not known")
         }
         var target: ISCSIName?
         if sessionType == .normal {
-            guard let name = claimedTarget else { throw Refusal(.missingParameter, "TargetName is missing") }
+            guard let name = claimedTarget else { throw LoginRefusal(.missingParameter, "TargetName is missing") }
             do throws(ISCSIName.Fault) {
                 target = try ISCSIName(name)
             } catch {
-                throw Refusal(.targetNotFound, "TargetName: \(error)")
+                throw LoginRefusal(.targetNotFound, "TargetName: \(error)")
             }
         }
         let identity = LoginIdentity(
@@ -231,7 +222,7 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
             initiatorAlias: keys[ISCSIKey.initiatorAlias].map(printable), targetName: target, isid: request.isid,
             cid: request.cid)
         switch policy.admit(identity) {
-        case .refused(let status, let cause): throw Refusal(status, cause)
+        case .refused(let status, let cause): throw LoginRefusal(status, cause)
         case .admitted(let tag, let alias, let authenticator):
             admitted = Admitted(identity: identity, targetPortalGroupTag: tag, targetAlias: alias)
             if let authenticator { proof = .unproven(authenticator) }
@@ -239,71 +230,73 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
     }
 
     /// libiscsi says again in every stage who it is; it may not become somebody else.
-    private func checkSame(_ keys: TextKeys, _ identity: LoginIdentity) throws(Refusal) {
+    private func checkSame(_ keys: TextKeys, _ identity: LoginIdentity) throws(LoginRefusal) {
         if let name = keys[ISCSIKey.initiatorName], (try? ISCSIName(name)) != identity.initiatorName {
-            throw Refusal(.initiatorError, "InitiatorName changed during login")
+            throw LoginRefusal(.initiatorError, "InitiatorName changed during login")
         }
         if let name = keys[ISCSIKey.targetName], let target = identity.targetName, (try? ISCSIName(name)) != target {
-            throw Refusal(.initiatorError, "TargetName changed during login")
+            throw LoginRefusal(.initiatorError, "TargetName changed during login")
         }
         if let type = keys[ISCSIKey.sessionType], SessionType(rawValue: type) != identity.sessionType {
-            throw Refusal(.initiatorError, "SessionType changed during login")
+            throw LoginRefusal(.initiatorError, "SessionType changed during login")
         }
     }
 
     /// AuthMethod and the keys of the method (section 12).
     private mutating func authenticate(
         _ keys: TextKeys, _ request: LoginRequest, _ stage: LoginStage, _ answers: inout [TextPair]
-    ) throws(Refusal) {
+    ) throws(LoginRefusal) {
         let security = keys.pairs.filter { ISCSIKey.isSecurity($0.key) && $0.key != ISCSIKey.authMethod }
         let offered = keys[ISCSIKey.authMethod]
         guard stage == .securityNegotiation else {
             if case .unproven = proof {
-                throw Refusal(.authenticationFailure, "the initiator passed over authentication, which is required")
+                throw LoginRefusal(
+                    .authenticationFailure, "the initiator passed over authentication, which is required")
             }
             guard offered == nil, security.isEmpty else {
-                throw Refusal(.initiatorError, "security keys in the operational stage")
+                throw LoginRefusal(.initiatorError, "security keys in the operational stage")
             }
             return
         }
-        let methods = try offered.map { value throws(Refusal) in
+        let methods = try offered.map { value throws(LoginRefusal) in
             guard let list = TextValue.list(value) else {
-                throw Refusal(.initiatorError, "AuthMethod=\(printable(value)) is no list")
+                throw LoginRefusal(.initiatorError, "AuthMethod=\(printable(value)) is no list")
             }
             return list
         }
         switch proof {
         case .notNeeded, .proven:
             guard security.isEmpty else {
-                throw Refusal(.initiatorError, "\(security[0].key) came, though no method is agreed on")
+                throw LoginRefusal(.initiatorError, "\(security[0].key) came, though no method is agreed on")
             }
             guard let methods else { return }
             guard methods.contains(TextConstant.none) else {
                 let names = printable(methods.joined(separator: ","))
-                throw Refusal(
+                throw LoginRefusal(
                     .authenticationFailure, "the initiator insists on \(names), and no authentication is set up for it")
             }
             answers.append(TextPair(ISCSIKey.authMethod, TextConstant.none))
         case .unproven(let authenticator):
             guard security.isEmpty else {
-                throw Refusal(.initiatorError, "\(security[0].key) came, though no method is agreed on")
+                throw LoginRefusal(.initiatorError, "\(security[0].key) came, though no method is agreed on")
             }
             guard let methods else {
                 guard !request.transits else {
-                    throw Refusal(.authenticationFailure, "the initiator passed over authentication, which is required")
+                    throw LoginRefusal(
+                        .authenticationFailure, "the initiator passed over authentication, which is required")
                 }
                 return
             }
             guard methods.contains(Policy.Authenticator.methodName) else {
                 let names = printable(methods.joined(separator: ","))
-                throw Refusal(
+                throw LoginRefusal(
                     .authenticationFailure,
                     "\(Policy.Authenticator.methodName) is required, the initiator offers \(names)")
             }
             proof = .inProgress(authenticator)
             answers.append(TextPair(ISCSIKey.authMethod, Policy.Authenticator.methodName))
         case .inProgress(var authenticator):
-            guard methods == nil else { throw Refusal(.initiatorError, "AuthMethod came a second time") }
+            guard methods == nil else { throw LoginRefusal(.initiatorError, "AuthMethod came a second time") }
             switch authenticator.receive(security) {
             case .reply(let pairs):
                 answers += pairs
@@ -311,7 +304,7 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
             case .complete(let pairs):
                 answers += pairs
                 proof = .proven
-            case .failed(let status, let cause): throw Refusal(status, cause)
+            case .failed(let status, let cause): throw LoginRefusal(status, cause)
             }
         }
     }
@@ -324,15 +317,15 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
     }
 
     /// Operational keys, and all that is left.
-    private mutating func negotiate(_ keys: TextKeys, _ answers: inout [TextPair]) throws(Refusal) {
+    private mutating func negotiate(_ keys: TextKeys, _ answers: inout [TextPair]) throws(LoginRefusal) {
         guard let admitted else { return }
         if mustProve, let key = keys.pairs.first(where: { OperationalKey(rawValue: $0.key) != nil })?.key {
-            throw Refusal(.initiatorError, "\(key) came before the initiator was authenticated")
+            throw LoginRefusal(.initiatorError, "\(key) came before the initiator was authenticated")
         }
         do throws(ParameterNegotiation.Fault) {
             answers += try negotiation.answer(keys.pairs, sessionType: admitted.identity.sessionType)
         } catch {
-            throw Refusal(.initiatorError, error.description)
+            throw LoginRefusal(.initiatorError, error.description)
         }
         for pair in keys.pairs where OperationalKey(rawValue: pair.key) == nil && !ISCSIKey.isSecurity(pair.key) {
             switch pair.key {
@@ -368,7 +361,7 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
     // MARK: Responses
 
     /// Sends the next piece of text, and changes the stage with the last one where the initiator asks for it.
-    private mutating func respond(to request: LoginRequest, in stage: LoginStage) throws(Refusal) -> LoginStep {
+    private mutating func respond(to request: LoginRequest, in stage: LoginStage) throws(LoginRefusal) -> LoginStep {
         let text = outgoing.next(limit: limits.segmentLengthBytes)
         guard outgoing.isEmpty, request.transits, !mustProve, let next = request.nextStage, let opening, let admitted
         else { return reply(to: request, in: stage, nextStage: nil, continues: !outgoing.isEmpty, text: text) }
@@ -380,7 +373,7 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
         do throws(ParameterNegotiation.Fault) {
             parameters = try negotiation.finish()
         } catch {
-            throw Refusal(.initiatorError, error.description)
+            throw LoginRefusal(.initiatorError, error.description)
         }
         state = .established
         var step = reply(to: request, in: stage, nextStage: next, text: text)
@@ -409,7 +402,7 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
             statSN: statSN.take(), expCmdSN: expected, maxCmdSN: expected + (max(1, policy.commandWindow) - 1))
     }
 
-    private mutating func fail(_ refusal: Refusal, _ header: BasicHeaderSegment) -> LoginStep {
+    private mutating func fail(_ refusal: LoginRefusal, _ header: BasicHeaderSegment) -> LoginStep {
         let stage: LoginStage = state == .operationalNegotiation ? .operationalNegotiation : .securityNegotiation
         state = .failed
         outgoing.removeAll()
@@ -429,5 +422,16 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
     private func failure(_ status: LoginStatus, _ cause: String) -> LoginFailure {
         let line = LoginFailure.line(initiator: claimedInitiator, target: claimedTarget, status, cause)
         return LoginFailure(status: status, description: line)
+    }
+}
+
+/// A cause to refuse the login. Not inside the machine: the 6.3 optimiser fails on errors nested in a generic type.
+private struct LoginRefusal: Error {
+    let status: LoginStatus
+    let cause: String
+
+    init(_ status: LoginStatus, _ cause: String) {
+        self.status = status
+        self.cause = cause
     }
 }
