@@ -4,4 +4,7 @@ public enum StackLayers {
     public static func all(_ context: StackContext) -> [any Layer] {
         [SessionsLayer(context), PathsLayer(context), MapsLayer(context)]
     }
+
+    /// The systemd unit that runs the monitor by this command.
+    public static func monitorUnit(_ command: [String]) -> String { MonitorService.unitText(command) }
 }

@@ -92,3 +92,16 @@ enum Figures {
         return words.dropLast().joined(separator: ", ") + " and " + last
     }
 }
+
+/// The same texts for the program's own reports.
+public enum DisplayText {
+    /// `1 GiB`, `2.0 GiB`, `512 MiB`.
+    public static func size(bytes: UInt64) -> String { Figures.size(bytes: bytes) }
+
+    /// Rows in columns, each as wide as its widest cell.
+    public static func columns(_ rows: [[String]]) -> [String] {
+        var table = TextTable()
+        for row in rows { table.add(row: row) }
+        return table.lines()
+    }
+}
