@@ -33,6 +33,16 @@ public struct DMListedDevice: Hashable, Sendable {
     public var uuid: String = ""
     /// Counts the map's events; nil before Linux 4.13.
     public var eventNumber: UInt32?
+
+    /// From its parts, for tests and simulations.
+    public init(
+        name: String, device: DMDeviceNumber, uuid: String = "", eventNumber: UInt32? = nil
+    ) {
+        self.name = name
+        self.device = device
+        self.uuid = uuid
+        self.eventNumber = eventNumber
+    }
 }
 
 /// What the kernel knows of one map.
@@ -57,6 +67,23 @@ public struct DMInfo: Hashable, Sendable {
     public var hasInactiveTable: Bool
     /// How many targets the live table has.
     public var targetCount: Int
+
+    /// From its parts, for tests and simulations.
+    public init(
+        name: String, uuid: String, device: DMDeviceNumber, openCount: Int, eventNumber: UInt32, isSuspended: Bool,
+        isReadOnly: Bool, hasLiveTable: Bool, hasInactiveTable: Bool, targetCount: Int
+    ) {
+        self.name = name
+        self.uuid = uuid
+        self.device = device
+        self.openCount = openCount
+        self.eventNumber = eventNumber
+        self.isSuspended = isSuspended
+        self.isReadOnly = isReadOnly
+        self.hasLiveTable = hasLiveTable
+        self.hasInactiveTable = hasInactiveTable
+        self.targetCount = targetCount
+    }
 }
 
 /// A target's version in the kernel, `1.14.0`.
@@ -92,6 +119,15 @@ public struct DMVersions: Hashable, Sendable {
     public var driver: String
     /// The target types the kernel has loaded now.
     public var targets: [String: DMTargetVersion]
+
+    /// From its parts, for tests and simulations.
+    public init(
+        library: String, driver: String, targets: [String: DMTargetVersion]
+    ) {
+        self.library = library
+        self.driver = driver
+        self.targets = targets
+    }
 }
 
 /// What a multipath map can be told (dm-mpath.c, multipath_message).

@@ -129,11 +129,12 @@ func deviceMapperLogLine(_ level: Int32, _ code: Int32, _ message: UnsafePointer
         }
     }
 
-    /// The records of a LIST answer: number, name and what Linux 4.13 (event number) and 5.13 (UUID) put behind them.
-    func names(hasEventNumbers: Bool, hasUUIDs: Bool) -> [DMListedDevice] {
+    /// The records of a LIST answer: number, name and what Linux 4.13 puts behind them: event number, and the UUID where
+    /// the library asked for it (1.02.185 does not). `uuidIsKnown` false: the record says nothing of a UUID.
+    func names(hasEventNumbers: Bool) -> [(device: DMListedDevice, uuidIsKnown: Bool)] {
         guard let names = unsafe dm_task_get_names(task) else { return [] }
         var record = UnsafeRawPointer(names)
-        var found: [DMListedDevice] = []
+        var found: [(device: DMListedDevice, uuidIsKnown: Bool)] = []
         while true {
             let device = unsafe record.loadUnaligned(as: UInt64.self)
             let next = unsafe record.loadUnaligned(fromByteOffset: 8, as: UInt32.self)
@@ -141,20 +142,18 @@ func deviceMapperLogLine(_ level: Int32, _ code: Int32, _ message: UnsafePointer
             let nameStart = unsafe (record + 12).assumingMemoryBound(to: CChar.self)
             let name = unsafe String(cString: nameStart)
             var listed = DMListedDevice(name: name, device: DMDeviceNumber(kernel: device))
+            var uuidIsKnown = false
             if hasEventNumbers {
                 // Behind the name's NUL, at the next multiple of 8 bytes.
                 let tail = unsafe record + (12 + strlen(nameStart) + 1 + 7) / 8 * 8
                 listed.eventNumber = unsafe tail.loadUnaligned(as: UInt32.self)
-                if hasUUIDs {
-                    let flags = unsafe tail.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
-                    if flags & UInt32(DM_NAME_LIST_FLAG_HAS_UUID) != 0 {
-                        listed.uuid = unsafe String(cString: (tail + 8).assumingMemoryBound(to: CChar.self))
-                    } else {
-                        listed.uuid = ""
-                    }
+                let flags = unsafe tail.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
+                if flags & UInt32(DM_NAME_LIST_FLAG_HAS_UUID) != 0 {
+                    listed.uuid = unsafe String(cString: (tail + 8).assumingMemoryBound(to: CChar.self))
                 }
+                uuidIsKnown = flags & UInt32(DM_NAME_LIST_FLAG_HAS_UUID | DM_NAME_LIST_FLAG_DOESNT_HAVE_UUID) != 0
             }
-            found.append(listed)
+            found.append((listed, uuidIsKnown))
             if next == 0 { break }
             unsafe record += Int(next)
         }

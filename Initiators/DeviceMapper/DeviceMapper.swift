@@ -17,7 +17,6 @@ public final class DeviceMapper: Sendable {
     private let control: ControlDescriptor
     private let udevControlPath: String
     private let eventNumbersInList: Bool
-    private let uuidsInList: Bool
     private let driver: String
 
     /// The control node of the kernel driver.
@@ -36,7 +35,6 @@ public final class DeviceMapper: Sendable {
         }
         let minor = driver.split(separator: ".").dropFirst().first.flatMap { Int($0) } ?? 0
         eventNumbersInList = minor >= 37
-        uuidsInList = minor >= 45
         control = try ControlDescriptor(Self.controlPath)
     }
 
@@ -73,22 +71,22 @@ public final class DeviceMapper: Sendable {
 
     /// All device-mapper devices.
     public func devices() throws(DeviceMapperError) -> [DMListedDevice] {
-        var listed = try Self.serial { () throws(DeviceMapperError) in
+        let listed = try Self.serial { () throws(DeviceMapperError) in
             let task = try DMTask(DM_DEVICE_LIST, "list devices of", Self.controlPath)
             try task.run()
-            return task.names(hasEventNumbers: eventNumbersInList, hasUUIDs: uuidsInList)
+            return task.names(hasEventNumbers: eventNumbersInList)
         }
-        if !uuidsInList {
-            // Kernels before 5.13 give the UUID one device at a time. One that went meanwhile is left out.
-            var complete: [DMListedDevice] = []
-            for var device in listed {
+        var complete: [DMListedDevice] = []
+        for (listedDevice, uuidIsKnown) in listed {
+            var device = listedDevice
+            if !uuidIsKnown {
+                // One that went since the list was made is left out.
                 guard let info = try info(device.name) else { continue }
                 device.uuid = info.uuid
-                complete.append(device)
             }
-            listed = complete
+            complete.append(device)
         }
-        return listed
+        return complete
     }
 
     /// What the kernel knows of a map; nil when there is none of that name.

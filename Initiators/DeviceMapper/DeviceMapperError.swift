@@ -44,13 +44,14 @@ public struct DeviceMapperError: Error, Hashable, Sendable, CustomStringConverti
 
     private static func advice(_ operation: String, _ code: Int32) -> String {
         switch (operation, code) {
-        case (_, ENOENT), (_, ENOTTY): "load the kernel module: modprobe dm-mod, modprobe dm-multipath"
+        case ("reach", ENOENT), ("reach", ENXIO), ("reach", ENODEV), ("open", ENOENT), ("open", ENODEV):
+            "load the kernel modules: modprobe dm-mod, modprobe dm-multipath"
         case (_, EPERM), (_, EACCES): "run it as root (CAP_SYS_ADMIN)"
         case ("create", EBUSY): "a map of that name or UUID exists: dmsetup info lists it"
         case ("remove", EBUSY): "something holds it open: unmount it, deactivate volumes on it, then repeat"
         case ("create", EINVAL), ("reload", EINVAL):
             "the kernel refused the table: its log (dmesg) says why; modprobe dm-multipath and the selector's module"
-        case (_, ENXIO), (_, ENODEV): "there is no such device"
+        case (_, ENXIO), (_, ENODEV): "there is no map of that name"
         default: ""
         }
     }

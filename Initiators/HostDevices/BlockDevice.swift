@@ -21,6 +21,22 @@ public struct BlockDevice: Hashable, Sendable {
         public var requestCount: UInt64?
         /// Whether it says it rotates.
         public var isRotational: Bool?
+
+        /// From its parts, for tests and simulations.
+        public init(
+            logicalBlockBytes: UInt64? = nil, physicalBlockBytes: UInt64? = nil, maximumRequestKiB: UInt64? = nil,
+            maximumHardwareRequestKiB: UInt64? = nil, optimalIOBytes: UInt64? = nil, maximumDiscardBytes: UInt64? = nil,
+            requestCount: UInt64? = nil, isRotational: Bool? = nil
+        ) {
+            self.logicalBlockBytes = logicalBlockBytes
+            self.physicalBlockBytes = physicalBlockBytes
+            self.maximumRequestKiB = maximumRequestKiB
+            self.maximumHardwareRequestKiB = maximumHardwareRequestKiB
+            self.optimalIOBytes = optimalIOBytes
+            self.maximumDiscardBytes = maximumDiscardBytes
+            self.requestCount = requestCount
+            self.isRotational = isRotational
+        }
     }
 
     /// The kernel's name, `sdb` or `dm-0`.
@@ -43,6 +59,23 @@ public struct BlockDevice: Hashable, Sendable {
     public var mapUUID: String?
     /// The request limits.
     public var queue: QueueLimits
+
+    /// From its parts, for tests and simulations.
+    public init(
+        name: String, number: DeviceNumber, sizeBytes: UInt64, isReadOnly: Bool, holders: [String], slaves: [String],
+        partitions: [String], mapName: String? = nil, mapUUID: String? = nil, queue: QueueLimits
+    ) {
+        self.name = name
+        self.number = number
+        self.sizeBytes = sizeBytes
+        self.isReadOnly = isReadOnly
+        self.holders = holders
+        self.slaves = slaves
+        self.partitions = partitions
+        self.mapName = mapName
+        self.mapUUID = mapUUID
+        self.queue = queue
+    }
 
     /// The device's node.
     public var node: String { "/dev/\(name)" }

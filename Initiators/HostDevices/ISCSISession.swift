@@ -12,6 +12,19 @@ public struct ISCSIConnection: Hashable, Sendable {
     public var persistentPort: Int?
     /// `up`, `down` or `failed`; nil before Linux 5.8.
     public var state: String?
+
+    /// From its parts, for tests and simulations.
+    public init(
+        name: String, address: String? = nil, port: Int? = nil, persistentAddress: String? = nil,
+        persistentPort: Int? = nil, state: String? = nil
+    ) {
+        self.name = name
+        self.address = address
+        self.port = port
+        self.persistentAddress = persistentAddress
+        self.persistentPort = persistentPort
+        self.state = state
+    }
 }
 
 /// An iSCSI session of the kernel's initiator (/sys/class/iscsi_session).
@@ -76,6 +89,28 @@ public struct ISCSISession: Hashable, Sendable {
     /// Its folder in sysfs (`/sys/devices/platform/host2/session1`).
     public var folder: String
 
+    /// From its parts, for tests and simulations.
+    public init(
+        number: Int, targetName: String, targetPortalGroupTag: Int? = nil, initiatorName: String? = nil,
+        interfaceName: String? = nil, isid: String? = nil, tsih: String? = nil, state: State,
+        recoveryTimeoutSeconds: Int? = nil, hostNumber: Int, connections: [ISCSIConnection], devices: [SCSIDevice],
+        folder: String
+    ) {
+        self.number = number
+        self.targetName = targetName
+        self.targetPortalGroupTag = targetPortalGroupTag
+        self.initiatorName = initiatorName
+        self.interfaceName = interfaceName
+        self.isid = isid
+        self.tsih = tsih
+        self.state = state
+        self.recoveryTimeoutSeconds = recoveryTimeoutSeconds
+        self.hostNumber = hostNumber
+        self.connections = connections
+        self.devices = devices
+        self.folder = folder
+    }
+
     /// The portal it was told to use, or the one it uses.
     public var portal: (address: String, port: Int)? {
         for connection in connections {
@@ -98,7 +133,7 @@ public struct ISCSISession: Hashable, Sendable {
         else { return nil }
         let folder = "/" + parts.dropLast(2).joined(separator: "/")
         func present(_ file: String) -> String? {
-            files.text("\(entry)/\(file)").flatMap { $0.isEmpty || $0 == "<NULL>" ? nil : $0 }
+            files.text("\(entry)/\(file)").flatMap { $0.isEmpty || $0 == "<NULL>" || $0 == "(null)" ? nil : $0 }
         }
         self.number = number
         self.hostNumber = hostNumber
@@ -145,7 +180,7 @@ extension ISCSIConnection {
     init(_ name: String, files: HostFiles) {
         let folder = "/sys/class/iscsi_connection/\(name)"
         func present(_ file: String) -> String? {
-            files.text("\(folder)/\(file)").flatMap { $0.isEmpty || $0 == "<NULL>" ? nil : $0 }
+            files.text("\(folder)/\(file)").flatMap { $0.isEmpty || $0 == "<NULL>" || $0 == "(null)" ? nil : $0 }
         }
         self.name = name
         address = present("address")

@@ -19,6 +19,22 @@ public struct Mount: Hashable, Sendable {
     /// Options of the filesystem.
     public var filesystemOptions: [String]
 
+    /// From its parts, for tests and simulations.
+    public init(
+        id: Int, parentID: Int, device: DeviceNumber, root: String, mountPoint: String, options: [String],
+        filesystemType: String, source: String, filesystemOptions: [String]
+    ) {
+        self.id = id
+        self.parentID = parentID
+        self.device = device
+        self.root = root
+        self.mountPoint = mountPoint
+        self.options = options
+        self.filesystemType = filesystemType
+        self.source = source
+        self.filesystemOptions = filesystemOptions
+    }
+
     /// Whether the mount or its filesystem is read-only.
     public var isReadOnly: Bool { options.contains("ro") || filesystemOptions.contains("ro") }
 

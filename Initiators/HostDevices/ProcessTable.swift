@@ -23,6 +23,16 @@ public struct ProcessHold: Hashable, Sendable, CustomStringConvertible {
     /// What exactly it holds.
     public var path: String
 
+    /// From its parts, for tests and simulations.
+    public init(
+        pid: Int32, name: String, kind: Kind, path: String
+    ) {
+        self.pid = pid
+        self.name = name
+        self.kind = kind
+        self.path = path
+    }
+
     /// `bash (pid 812): working directory /mnt`.
     public var description: String { "\(name) (pid \(pid)): \(kind.rawValue) \(path)" }
 }
@@ -101,8 +111,8 @@ public struct ProcessTable: Sendable {
             for line in (files.text(folder + "/maps", limitBytes: 4 << 20) ?? "").split(separator: "\n") {
                 // address perms offset dev inode path: the path is everything from the sixth field on.
                 let fields = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
-                guard fields.count == 6, fields[5].hasPrefix("/") else { continue }
-                add(.mappedFile, String(fields[5]))
+                let path = fields.count == 6 ? fields[5].drop { $0 == " " } : ""
+                if path.hasPrefix("/") { add(.mappedFile, String(path)) }
             }
             if found.count >= limit { break }
         }

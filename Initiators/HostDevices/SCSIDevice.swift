@@ -99,6 +99,26 @@ public struct SCSIDevice: Hashable, Sendable {
     /// Its folder in sysfs.
     public var folder: String
 
+    /// From its parts, for tests and simulations.
+    public init(
+        address: SCSIAddress, type: UInt64? = nil, vendor: String, model: String, revision: String, state: State,
+        timeoutSeconds: UInt64? = nil, queueDepth: UInt64? = nil, blockName: String? = nil,
+        identification: DeviceIdentification? = nil, serialNumber: String? = nil, folder: String
+    ) {
+        self.address = address
+        self.type = type
+        self.vendor = vendor
+        self.model = model
+        self.revision = revision
+        self.state = state
+        self.timeoutSeconds = timeoutSeconds
+        self.queueDepth = queueDepth
+        self.blockName = blockName
+        self.identification = identification
+        self.serialNumber = serialNumber
+        self.folder = folder
+    }
+
     /// The unit's name in scsi_id's form, from sysfs' copy of VPD page 83h.
     public var wwid: String? { identification?.wwid }
 

@@ -19,6 +19,17 @@ public struct SCSIPassThrough: ~Copyable {
         /// Data, as many bytes as came.
         public var data: [UInt8]
 
+        /// From its parts, for tests and simulations.
+        public init(
+            status: UInt8, hostStatus: UInt16, driverStatus: UInt16, sense: [UInt8], data: [UInt8]
+        ) {
+            self.status = status
+            self.hostStatus = hostStatus
+            self.driverStatus = driverStatus
+            self.sense = sense
+            self.data = data
+        }
+
         /// Whether it was carried out.
         public var isGood: Bool { status == 0 && hostStatus == 0 && sense.isEmpty }
 

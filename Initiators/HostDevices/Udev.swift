@@ -19,6 +19,21 @@ public struct UdevDevice: Hashable, Sendable {
     public var isInitialized: Bool
     /// The rules' findings (`ID_SERIAL`, `DM_NAME`, `ID_FS_TYPE`).
     public var properties: [String: String]
+
+    /// From its parts, for tests and simulations.
+    public init(
+        name: String, sysfsPath: String, subsystem: String, deviceType: String, node: String? = nil,
+        number: DeviceNumber? = nil, isInitialized: Bool, properties: [String: String]
+    ) {
+        self.name = name
+        self.sysfsPath = sysfsPath
+        self.subsystem = subsystem
+        self.deviceType = deviceType
+        self.node = node
+        self.number = number
+        self.isInitialized = isInitialized
+        self.properties = properties
+    }
 }
 
 /// A device event.
@@ -29,6 +44,15 @@ public struct DeviceEvent: Hashable, Sendable {
     public var device: UdevDevice
     /// Events count up; 0 when unknown.
     public var sequenceNumber: UInt64
+
+    /// From its parts, for tests and simulations.
+    public init(
+        action: String, device: UdevDevice, sequenceNumber: UInt64
+    ) {
+        self.action = action
+        self.device = device
+        self.sequenceNumber = sequenceNumber
+    }
 }
 
 /// Lookups in udev's database.

@@ -68,6 +68,16 @@ public struct PortalReport: Hashable, Sendable {
     public var error: DiscoveryError?
     /// How long it took.
     public var seconds: Double
+
+    /// From its parts, for tests and simulations.
+    public init(
+        portal: ISCSIPortal, targets: [DiscoveredTarget], error: DiscoveryError? = nil, seconds: Double
+    ) {
+        self.portal = portal
+        self.targets = targets
+        self.error = error
+        self.seconds = seconds
+    }
 }
 
 /// One row: a unit through one portal of its target, or why there is no unit to show there.
@@ -105,6 +115,9 @@ public struct DiscoveredPath: Hashable, Sendable {
     /// What failed; a row with an error may still hold what was learnt before it.
     public var error: DiscoveryError?
 
+    /// Whether it is a disk (peripheral device type 0, or 0Eh). tgt shows a controller as LUN 0 of every target.
+    public var isDisk: Bool { deviceType == 0 || deviceType == 0x0E }
+
     /// A row of which nothing more is known yet.
     public init(portal: ISCSIPortal, targetName: String, portalGroupTag: Int?) {
         self.portal = portal
@@ -119,6 +132,14 @@ public struct DiscoveredUnit: Hashable, Sendable {
     public var wwid: String
     /// Its paths, ordered by target and portal.
     public var paths: [DiscoveredPath]
+
+    /// From its parts, for tests and simulations.
+    public init(
+        wwid: String, paths: [DiscoveredPath]
+    ) {
+        self.wwid = wwid
+        self.paths = paths
+    }
 
     /// The size, when all paths that gave one gave the same.
     public var sizeBytes: UInt64? { Self.same(paths.compactMap(\.sizeBytes)) }
@@ -145,10 +166,10 @@ public struct DiscoveredUnit: Hashable, Sendable {
         return first
     }
 
-    /// Groups rows by WWID; rows without one are in no unit.
+    /// Groups the rows of disks by WWID; others, and rows without a WWID, are in no unit.
     public static func grouping(_ paths: [DiscoveredPath]) -> [DiscoveredUnit] {
         var units: [String: [DiscoveredPath]] = [:]
-        for path in paths {
+        for path in paths where path.isDisk {
             if let wwid = path.wwid { units[wwid, default: []].append(path) }
         }
         return units.map { DiscoveredUnit(wwid: $0.key, paths: $0.value) }.sorted { $0.wwid < $1.wwid }
@@ -161,6 +182,14 @@ public struct DiscoveryResult: Hashable, Sendable {
     public var portals: [PortalReport]
     /// All rows, ordered by target, LUN and portal.
     public var paths: [DiscoveredPath]
+
+    /// From its parts, for tests and simulations.
+    public init(
+        portals: [PortalReport], paths: [DiscoveredPath]
+    ) {
+        self.portals = portals
+        self.paths = paths
+    }
 
     /// Which paths belong together.
     public var units: [DiscoveredUnit] { DiscoveredUnit.grouping(paths) }

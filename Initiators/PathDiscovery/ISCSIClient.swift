@@ -17,6 +17,8 @@ import Glibc
     private struct Slot {
         var isDone = false
         var status: Int32 = 0
+        /// The library's text at the time of a failure: what it says afterwards is about its own clean-up.
+        var error = ""
         var targets: [DiscoveredTarget] = []
         var targetLimit = 0
         var portalLimit = 0
@@ -83,13 +85,13 @@ import Glibc
     mutating func connect(timeoutSeconds: Double) throws(DiscoveryError) {
         let started = unsafe iscsi_connect_async(context, portal.description, Self.finished, connecting)
         if started != 0 {
-            throw failure(.connect, cause: libraryError, isPortalDead: true)
+            throw failure(.connect, cause: unsafe libraryError(connecting), isPortalDead: true)
         }
         switch unsafe wait(for: connecting, seconds: timeoutSeconds) {
         case .done where unsafe connecting.pointee.status == 0: break
         case .timedOut:
             throw failure(.connect, cause: "no answer within \(timeoutSeconds) s", isPortalDead: true)
-        default: throw failure(.connect, cause: libraryError, isPortalDead: true)
+        default: throw failure(.connect, cause: unsafe libraryError(connecting), isPortalDead: true)
         }
     }
 
@@ -97,7 +99,7 @@ import Glibc
     mutating func login(timeoutSeconds: Double) throws(DiscoveryError) {
         unsafe command.pointee = Slot()
         guard unsafe iscsi_login_async(context, Self.finished, command) == 0 else {
-            throw failure(.login, cause: libraryError)
+            throw failure(.login, cause: unsafe libraryError(command))
         }
         let outcome = unsafe wait(for: command, seconds: timeoutSeconds)
         let status = unsafe command.pointee.status
@@ -108,7 +110,7 @@ import Glibc
             throw failure(.login, cause: "the target has moved to \(printable(address))", loginStatus: .init(0x0101))
         case .timedOut: throw failure(.login, cause: "no answer within \(timeoutSeconds) s")
         default:
-            let text = libraryError
+            let text = unsafe libraryError(command)
             let code = Self.loginStatus(in: text)
             throw failure(.login, cause: code?.description ?? text, loginStatus: code)
         }
@@ -130,12 +132,12 @@ import Glibc
     ) throws(DiscoveryError) -> [DiscoveredTarget] {
         unsafe command.pointee = Slot(targetLimit: targetLimit, portalLimit: portalLimit)
         guard unsafe iscsi_discovery_async(context, Self.discovered, command) == 0 else {
-            throw failure(.sendTargets, cause: libraryError)
+            throw failure(.sendTargets, cause: unsafe libraryError(command))
         }
         switch unsafe wait(for: command, seconds: timeoutSeconds) {
         case .done where unsafe command.pointee.status == 0: return unsafe command.pointee.targets
         case .timedOut: throw failure(.sendTargets, cause: "no answer within \(timeoutSeconds) s")
-        default: throw failure(.sendTargets, cause: libraryError)
+        default: throw failure(.sendTargets, cause: unsafe libraryError(command))
         }
     }
 
@@ -183,18 +185,18 @@ import Glibc
         unsafe scsi_task_set_iov_in(task, vector, 1)
         unsafe command.pointee = Slot()
         guard unsafe iscsi_scsi_command_async(context, Int32(lun), task, Self.finished, nil, command) == 0 else {
-            throw failure(operation, lun: lun, cause: libraryError)
+            throw failure(operation, lun: lun, cause: unsafe libraryError(command))
         }
         switch unsafe wait(for: command, seconds: timeoutSeconds) {
         case .done: break
         case .timedOut: throw failure(operation, lun: lun, cause: "no answer within \(timeoutSeconds) s")
-        case .broken: throw failure(operation, lun: lun, cause: libraryError)
+        case .broken: throw failure(operation, lun: lun, cause: unsafe libraryError(command))
         }
         // From here on nothing in the library points to the task.
         unsafe pendingTask = nil
         defer { unsafe scsi_free_scsi_task(task) }
         let status = unsafe command.pointee.status
-        if status < 0 || status > 0xFF { throw failure(operation, lun: lun, cause: libraryError) }
+        if status < 0 || status > 0xFF { throw failure(operation, lun: lun, cause: unsafe libraryError(command)) }
         var count = dataBytes
         if unsafe task.pointee.residual_status == SCSI_RESIDUAL_UNDERFLOW {
             count -= min(dataBytes, Int(clamping: unsafe task.pointee.residual))
@@ -228,15 +230,22 @@ import Glibc
         return .done
     }
 
-    private static let finished: iscsi_command_cb = { _, status, _, slot in
+    private static let finished: iscsi_command_cb = { context, status, _, slot in
         guard let slot = unsafe slot?.assumingMemoryBound(to: Slot.self) else { return }
         // The connection's callback comes once more when the connection is lost: the first answer stands.
         if unsafe slot.pointee.isDone { return }
+        unsafe complete(slot, context, status)
+    }
+
+    private static func complete(_ slot: UnsafeMutablePointer<Slot>, _ context: OpaquePointer?, _ status: Int32) {
+        if status != 0, let text = unsafe iscsi_get_error(context) {
+            unsafe slot.pointee.error = String(cString: text)
+        }
         unsafe slot.pointee.status = status
         unsafe slot.pointee.isDone = true
     }
 
-    private static let discovered: iscsi_command_cb = { _, status, data, slot in
+    private static let discovered: iscsi_command_cb = { context, status, data, slot in
         guard let slot = unsafe slot?.assumingMemoryBound(to: Slot.self) else { return }
         if unsafe slot.pointee.isDone { return }
         if status == 0 {
@@ -255,8 +264,7 @@ import Glibc
             let limit = unsafe slot.pointee.targetLimit
             unsafe slot.pointee.targets = Array(targets.reversed().filter { isName($0.name) }.prefix(limit))
         }
-        unsafe slot.pointee.status = status
-        unsafe slot.pointee.isDone = true
+        unsafe complete(slot, context, status)
     }
 
     private static func portals(
@@ -282,10 +290,17 @@ import Glibc
 
     // MARK: - Errors
 
-    private var libraryError: String {
-        guard let text = unsafe iscsi_get_error(context) else { return "unknown error" }
-        let line = printable(unsafe String(cString: text))
-        return line.isEmpty ? "the connection was closed" : line
+    /// What the library said when the call failed, or says now. Its wrapping is taken off the commonest texts.
+    private func libraryError(_ slot: UnsafeMutablePointer<Slot>) -> String {
+        var text = unsafe slot.pointee.error
+        if text.isEmpty, let now = unsafe iscsi_get_error(context) { text = unsafe String(cString: now) }
+        text = printable(text)
+        if text.isEmpty || text.contains("Can not reconnect right now") || text.contains("POLLHUP") {
+            return "the other end closed the connection"
+        }
+        for prefix in ["Couldn't connect transport: Connect failed with errno : ", "iscsi_service: socket error "]
+        where text.hasPrefix(prefix) { text.removeFirst(prefix.count) }
+        return text
     }
 
     private func printable(_ text: String) -> String {

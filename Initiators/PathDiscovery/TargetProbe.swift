@@ -111,7 +111,7 @@ enum TargetProbe {
             cdb: inquiry(page: 0x80, 255), dataBytes: 255, lun: lun, timeoutSeconds: timeoutSeconds, .probe)
         if serial.isGood { row.serialNumber = UnitPages.unitSerialNumber(serial.data) }
         // Sizes are asked of disks only: direct access (0) and simplified direct access (0Eh).
-        if inquired.deviceType == 0 || inquired.deviceType == 0x0E {
+        if row.isDisk {
             try fillCapacity(&row, lun, &client, timeoutSeconds)
         }
         if inquired.targetPortGroupSupport != 0 {
