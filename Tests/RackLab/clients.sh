@@ -12,7 +12,7 @@ client_power_on() {
         local port mac
         port=$(port_of "$node" "$network")
         mac=$(mac_of "$node" "$network")
-        link_is_up "$port" || [[ -e $RUN/faults/cut.$node.$network ]] || tap_up "$node" "$network"
+        port_exists "$node" "$network" || tap_up "$node" "$network"
         wires+=("vec$number:transport=tap,ifname=$port,gro=1,depth=128,mac=$mac")
         echo "vec$number $network $(address_of "$node" "$network")/24 $mac" >>"$folder/interfaces"
         number=$((number + 1))
@@ -35,7 +35,7 @@ client_answers() {
 # client_wait_ready NODE: until the node takes commands.
 client_wait_ready() {
     local node=$1
-    if ! wait_for 90 "$node to boot" client_answers "$node" || ! is_running "$node"; then
+    if ! wait_for 180 "$node to boot" client_answers "$node" || ! is_running "$node"; then
         say "the end of its console, $STATE/logs/$node.log:"
         tail -n 15 "$STATE/logs/$node.log" >&2
         die "$node does not boot"

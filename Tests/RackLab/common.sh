@@ -13,8 +13,8 @@ STATE=${RACK_STATE_DIR:-$REPO/.build/rack-lab}/$RACK_LAB
 # Process ids, faults and sockets: short paths (a socket's path has room for 107 bytes), gone after a reboot.
 RUN=/run/rack-lab/$RACK_LAB
 # The namespace that holds the bridges, and the prefix of every namespace of this lab.
-SPACE=rack-$RACK_LAB
-FABRIC=$SPACE-fabric
+LAB_SPACE=rack-$RACK_LAB
+FABRIC=$LAB_SPACE-fabric
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -90,10 +90,6 @@ process_of() {
     [[ $state != Z ]] || return 1
     echo "$pid"
 }
-
-# child_of PID: the first child of a process; fails while it has none.
-child_of() { pgrep -o -P "$1"; }
-has_child() { child_of "$1" >/dev/null; }
 
 is_running() { process_of "$1" >/dev/null; }
 is_gone() { ! is_running "$1"; }

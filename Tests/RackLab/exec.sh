@@ -5,17 +5,9 @@
 SSH_OPTIONS=(-q -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null
     -o IdentitiesOnly=yes -o ConnectTimeout=5 -o LogLevel=ERROR -o ServerAliveInterval=0)
 
-# All commands to one node share one connection: a new one costs a key exchange each.
-ssh_to() {
-    local node=$1
-    shift
-    in_fabric ssh "${SSH_OPTIONS[@]}" -i "$STATE/keys/exec" -o ControlPath="$RUN/ssh/$node" "$@" \
-        "root@$(address_of "$node" mgmt)"
-}
-
+# ssh_open NODE: all commands to one node share one connection; a new one costs a key exchange each.
 ssh_open() {
     local node=$1
-    mkdir -p -m 700 "$RUN/ssh"
     [[ -S $RUN/ssh/$node ]] && return 0
     # Its own session, so that Ctrl-C ends the command and not the connection of all others.
     setsid ip netns exec "$FABRIC" timeout 5 ssh "${SSH_OPTIONS[@]}" -i "$STATE/keys/exec" -M -N -f \
@@ -39,7 +31,8 @@ node_run() {
         in_storage "$node" "$@"
     else
         is_running "$node" || die "$node does not run; start it with: Tests/rack start $node"
-        in_fabric ssh "${SSH_OPTIONS[@]}" -i "$STATE/keys/exec" -o ControlPath="$RUN/ssh/$node" \
+        # NODE_DEADLINE: seconds after which the answer of a node that may hang is not waited for.
+        in_fabric ${NODE_DEADLINE:+timeout "$NODE_DEADLINE"} ssh "${SSH_OPTIONS[@]}" -i "$STATE/keys/exec" -o ControlPath="$RUN/ssh/$node" \
             "root@$(address_of "$node" mgmt)" "$NODE_PROLOGUE exec $(printf '%q ' "$@")"
     fi
 }
@@ -62,14 +55,15 @@ exec_command() {
         exec nsenter --target "$init" --net --mount --uts --pid -- "$@"
     fi
     is_running "$node" || die "$node does not run; start it with: Tests/rack start $node"
-    local mark=/run/rack/exec.$$.$RANDOM child code=0
+    local mark=/run/rack/exec.$$ child code=0
     # setsid: the command leads a process group on the node, which is what gets the signal.
+    # shellcheck disable=SC2016 # expanded on the node
     node_run "$node" setsid --wait bash -c 'mark=$1; shift; echo $$ >"$mark"; exec "$@"' exec "$mark" "$@" <&0 &
     child=$!
     # shellcheck disable=SC2064 # the values of now are meant
-    trap "exec_signal '$node' '$mark' TERM" TERM HUP
+    trap "exec_signal '$node' '$mark' TERM $child" TERM HUP
     # shellcheck disable=SC2064
-    trap "exec_signal '$node' '$mark' INT" INT
+    trap "exec_signal '$node' '$mark' INT $child" INT
     while :; do
         code=0
         wait "$child" || code=$?
@@ -77,12 +71,15 @@ exec_command() {
         ((code > 128)) && kill -0 "$child" 2>/dev/null && continue
         break
     done
-    node_run "$node" rm -f "$mark" </dev/null 2>/dev/null || true
     exit "$code"
 }
 
+# exec_signal NODE MARK SIGNAL CHILD: passes a signal on; where the node does not take it, ends the waiting.
 exec_signal() {
-    node_run "$1" bash -c 'read -r group <"$1" && kill -s "$2" -- "-$group"' signal "$2" "$3" </dev/null || true
+    local NODE_DEADLINE=3
+    # shellcheck disable=SC2016 # expanded on the node
+    node_run "$1" bash -c 'read -r group <"$1" && kill -s "$2" -- "-$group"' signal "$2" "$3" </dev/null 2>/dev/null ||
+        kill -TERM "$4" 2>/dev/null || true
 }
 
 # shell_command NODE: an interactive shell.

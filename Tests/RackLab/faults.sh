@@ -24,8 +24,9 @@ fault_cut() {
             ;;
         2)
             need_port "$1" "$2"
-            touch "$RUN/faults/cut.$1.$2"
-            in_fabric ip link set "$(port_of "$1" "$2")" down
+            # Off the bridge, both ways at once. (A tap that is down gives its writer an error, after which user-mode
+            # Linux never reads that tap again.)
+            in_fabric ip link set "$(port_of "$1" "$2")" nomaster
             ;;
         *) usage_error "fault cut NETWORK, or fault cut NODE NETWORK" ;;
     esac
@@ -49,8 +50,7 @@ fault_heal() {
             ;;
         2)
             need_port "$1" "$2"
-            rm -f "$RUN/faults/cut.$1.$2"
-            in_fabric ip link set "$(port_of "$1" "$2")" up
+            in_fabric ip link set "$(port_of "$1" "$2")" master "$2"
             quality_clear "$1" "$2"
             ;;
         *) usage_error "fault heal [NETWORK | NODE NETWORK]" ;;
@@ -100,17 +100,30 @@ fault_process() {
     esac
 }
 
-# signal_all SIGNAL WHAT PID. A client stops with its kernel's process: the others in its group are the bodies of its
+# signal_all STOP|CONT WHAT PID. A client stops with its kernel's process: the others in its group are the bodies of its
 # user programs, which that one process runs by ptrace and would misread a signal of. A storage host is all that runs in
-# its network namespace.
+# its network namespace; some of those stop or continue one another, hence the check.
 signal_all() {
     if is_storage_host "$2"; then
-        local -a pids
-        mapfile -t pids < <(ip netns pids "$SPACE-$2")
-        kill -s "$1" "${pids[@]}"
+        wait_for 10 "the processes of $2 to take $1" signal_storage_host "$1" "$2"
     else
         kill -s "$1" "$3"
     fi
+}
+
+signal_storage_host() {
+    local pid word settled=0
+    for pid in $(ip netns pids "$LAB_SPACE-$2"); do
+        word=$(state_of "$pid") || continue
+        case $1$word in
+            STOPT | STOPZ | CONT[^T]) ;;
+            *)
+                kill -s "$1" "$pid" 2>/dev/null || true
+                settled=1
+                ;;
+        esac
+    done
+    return $settled
 }
 
 # fault_quality loss NODE NETWORK PERCENT | delay NODE NETWORK MILLISECONDS, both directions, made in the client's own

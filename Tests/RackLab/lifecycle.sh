@@ -1,9 +1,23 @@
 # shellcheck shell=bash
 # The lab as a whole: up, down, and single nodes.
 
+need_no_lab() {
+    ! lab_is_up || die "lab '$RACK_LAB' is up, or something of it is left over; end it with: Tests/rack down"
+}
+
+# `Tests/rack up`: all of it or nothing.
+up_command() {
+    need_root
+    need_no_lab
+    setup
+    down_at_exit
+    lab_up
+    trap - EXIT INT TERM HUP
+    status_command
+}
+
 # lab_up: everything boots at the same time; ends when all of it answers.
 lab_up() {
-    lab_is_up && die "lab '$RACK_LAB' is up already, or something of it is left over; end it with: Tests/rack down"
     [[ -f $INVENTORY ]] || die "the inventory $INVENTORY is missing"
     prepare_state
     networks_up
@@ -35,11 +49,11 @@ lab_down() {
     rm -rf "$RUN"
     rmdir --ignore-fail-on-non-empty /run/rack-lab 2>/dev/null || true
     # The logs stay for whoever wants to know what went wrong; the next `up` empties them.
-    rm -rf "$STATE/bin" "$STATE/bin-lab" "$STATE/keys" "$STATE/nodes" "$STATE/rules"
+    remove_state
 }
 
 lab_namespaces() {
-    ip netns list | awk -v prefix="$SPACE-" 'index($1, prefix) == 1 { print $1 }'
+    ip netns list | awk -v prefix="$LAB_SPACE-" 'index($1, prefix) == 1 { print $1 }'
 }
 
 # Succeeds when nothing runs in the namespace any more.
@@ -78,9 +92,25 @@ node_kill() {
     fi
 }
 
+# deploy_programs: newly built programs for the running nodes. A client keeps its own copy from then on.
+deploy_programs() {
+    local node
+    for node in "${CLIENTS[@]}"; do
+        is_running "$node" || continue
+        node_run "$node" sh -c 'cd /usr/local/bin && cat >.attach && chmod 755 .attach && mv -f .attach attach' \
+            <"$BIN_DIR/attach"
+    done
+    cp "$BIN_DIR/storaged" "$STATE/bin/.storaged"
+    mv -f "$STATE/bin/.storaged" "$STATE/bin/storaged"
+    cp "$BIN_DIR/attach" "$STATE/bin/.attach"
+    mv -f "$STATE/bin/.attach" "$STATE/bin/attach"
+    say "attach is in place on the clients; storaged takes its place at the next: fault kill, fault start storaged@HOST"
+}
+
 # On any way out of a command that must leave nothing behind.
 down_at_exit() {
-    trap 'code=$?; trap "" INT TERM HUP; lab_down; exit "$code"' EXIT
+    # shellcheck disable=SC2154 # assigned in the trap
+    trap 'code=$?; trap "" INT TERM HUP; lab_down; say "nothing is left running; logs: $STATE/logs"; exit "$code"' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
 }

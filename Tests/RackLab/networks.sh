@@ -35,7 +35,7 @@ tap_up() {
 
 # veth_up NODE NETWORK: one end on the bridge, the other in the node's namespace under the network's name.
 veth_up() {
-    local port space=$SPACE-$1
+    local port space=$LAB_SPACE-$1
     port=$(port_of "$1" "$2")
     in_fabric ip link add "$port" type veth peer name "$2" netns "$space" address "$(mac_of "$1" "$2")"
     attach_port "$port" "$2"
@@ -44,5 +44,9 @@ veth_up() {
     ip -n "$space" link set "$2" up
 }
 
-# link_is_up DEVICE: whether a bridge or port in the fabric is administratively up.
-link_is_up() { [[ $(ip -n "$FABRIC" -o link show dev "$1" 2>/dev/null) =~ \<[^\>]*UP[^\>]*\> ]]; }
+# port_exists NODE NETWORK, port_is_plugged NODE NETWORK: whether the port is there; whether it is on its bridge.
+port_exists() { in_fabric test -e "/sys/class/net/$(port_of "$1" "$2")"; }
+port_is_plugged() { in_fabric test -e "/sys/class/net/$(port_of "$1" "$2")/master"; }
+
+# network_is_up NETWORK: whether the bridge forwards.
+network_is_up() { [[ $(ip -n "$FABRIC" -o link show dev "$1" 2>/dev/null) =~ \<[^\>]*UP[^\>]*\> ]]; }

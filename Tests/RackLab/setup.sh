@@ -109,10 +109,11 @@ build_programs() {
 # meanwhile cannot change a program under a running node.
 prepare_state() {
     [[ $STATE != *[[:space:]]* ]] || die "the state folder $STATE holds a blank; set RACK_STATE_DIR to one without"
+    [[ $STATE != /run/* ]] || die "the state folder $STATE is in /run, which nodes have one of their own of; set RACK_STATE_DIR"
     mkdir -p "$STATE/logs"
-    rm -rf "$STATE/bin" "$STATE/bin-lab" "$STATE/keys" "$STATE/nodes" "$STATE/rules"
+    remove_state
     mkdir -p "$STATE/bin" "$STATE/bin-lab" "$STATE/nodes" "$STATE/rules" "$RUN/faults" "$RUN/uml"
-    mkdir -p -m 700 "$STATE/keys" "$RUN/ssh"
+    (umask 077 && mkdir -p "$STATE/keys" "$RUN/ssh")
     cp "$BIN_DIR/storaged" "$BIN_DIR/attach" "$STATE/bin/"
     cp "$REPO/Tests/RackLab/node-init" "$REPO/Tests/RackLab/storage-init" "$STATE/bin-lab/"
     cc -O2 -Wall -Wextra -shared -fPIC -o "$STATE/bin-lab/xsave-ptrace.so" "$REPO/Tests/RackLab/xsave-ptrace.c"
@@ -132,6 +133,9 @@ prepare_state() {
         fi
     done
 }
+
+# remove_state: all of the folder but the logs.
+remove_state() { rm -rf "${STATE:?}"/{bin,bin-lab,keys,nodes,rules}; }
 
 hosts_file() {
     echo "127.0.0.1 localhost"

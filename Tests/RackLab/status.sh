@@ -18,7 +18,7 @@ status_rows() {
     local network node name word detail
     for network in "${NETWORKS[@]}"; do
         word=up
-        link_is_up "$network" || word=cut
+        network_is_up "$network" || word="cut"
         printf 'network\t%s\t%s\t%s\n' "$network" "$word" "$(network_prefix "$network")"
     done
     for node in "${STORAGE_HOSTS[@]}"; do
@@ -45,7 +45,7 @@ port_words() {
     for network in $(networks_of "$1"); do
         [[ $network == mgmt ]] && continue
         words+="${words:+  }$network $(address_of "$1" "$network")"
-        link_is_up "$(port_of "$1" "$network")" || words+=" CUT"
+        port_is_plugged "$1" "$network" || words+=" CUT"
         effect=$(quality_of "$1" "$network")
         [[ -n $effect ]] && words+=" ${effect^^}"
     done

@@ -11,7 +11,7 @@ in_storage() {
 }
 
 storage_host_up() {
-    local host=$1 space=$SPACE-$1 folder=$STATE/nodes/$1
+    local host=$1 space=$LAB_SPACE-$1 folder=$STATE/nodes/$1
     mkdir -p "$folder/volumes" "$folder/lib"
     if [[ ! -e /run/netns/$space ]]; then
         ip netns add "$space"
@@ -22,11 +22,9 @@ storage_host_up() {
     rm -f "$folder/ready"
     setsid ip netns exec "$space" unshare --mount --uts --pid --fork --kill-child --mount-proc --propagation private -- \
         "$STATE/bin-lab/storage-init" "$host" "$folder" </dev/null >"$STATE/logs/$host.log" 2>&1 &
-    local unshare=$!
-    disown "$unshare"
+    disown $!
     wait_for 20 "$host to start ($STATE/logs/$host.log)" test -e "$folder/ready"
-    # The process that is 1 inside is the only child of the unshare that made the namespace.
-    remember "$host" "$(child_of "$unshare")"
+    remember "$host" "$(outer_pid "$host" 1)"
     storaged_up "$host"
 }
 
@@ -34,25 +32,38 @@ storage_portals_answer() {
     local network open
     is_running "storaged@$1" || return 0
     for network in san0 san1; do
-        open=$(ip netns exec "$SPACE-$1" ss -Hltn "src $(address_of "$1" "$network"):3260")
+        open=$(ip netns exec "$LAB_SPACE-$1" ss -Hltn "src $(address_of "$1" "$network"):3260")
         [[ -n $open ]] || return 1
     done
 }
 
 storaged_up() {
-    local host=$1 log=$STATE/logs/storaged-$1.log init entered
+    local host=$1 log=$STATE/logs/storaged-$1.log pid_file=$STATE/nodes/$1/storaged.pid init
     init=$(process_of "$host") || die "$host does not run; start it with: Tests/rack start $host"
     is_running "storaged@$host" && die "storaged@$host runs already"
-    setsid nsenter --target "$init" --net --mount --uts --pid -- \
-        "$STATE/bin/storaged" run --rack /etc/rack/rack.yaml --host "$host" </dev/null >>"$log" 2>&1 &
-    entered=$!
-    disown "$entered"
-    # nsenter forks into the process namespace: storaged is its child.
-    if wait_for 10 "storaged@$host to start" has_child_or_gone "$entered" && has_child "$entered"; then
-        remember "storaged@$host" "$(child_of "$entered")"
+    rm -f "$pid_file"
+    # Forked off inside, so that the host's process 1 is its parent, as on a host.
+    # shellcheck disable=SC2016 # expanded on the host
+    nsenter --target "$init" --net --mount --uts --pid -- setsid --fork \
+        bash -c 'echo $$ >"$0"; exec "$@"' "$pid_file" \
+        "$STATE/bin/storaged" run --rack /etc/rack/rack.yaml --host "$host" </dev/null >>"$log" 2>&1
+    wait_for 10 "storaged@$host to start" test -s "$pid_file"
+    local pid
+    if pid=$(outer_pid "$host" "$(cat "$pid_file")"); then
+        remember "storaged@$host" "$pid"
         wait_for 30 "the portals of storaged@$host; its log: $log" storage_portals_answer "$host"
     fi
     is_running "storaged@$host" || die "storaged@$host ended: $(tail -n 3 "$log" | tr '\n' ' ')"
 }
 
-has_child_or_gone() { has_child "$1" || is_pid_gone "$1"; }
+# outer_pid HOST PID: the id on this machine of a process that has the given one on the host.
+outer_pid() {
+    local pid inner
+    for pid in $(ip netns pids "$LAB_SPACE-$1"); do
+        inner=$(awk '$1 == "NSpid:" && NF > 2 { print $NF }' "/proc/$pid/status" 2>/dev/null) || continue
+        [[ $inner == "$2" ]] || continue
+        echo "$pid"
+        return 0
+    done
+    return 1
+}
