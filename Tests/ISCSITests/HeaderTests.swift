@@ -79,6 +79,20 @@ struct HeaderTests {
         }
     }
 
+    @Test("a residual replaces the one before, count and bits")
+    func residual() {
+        var response = SCSIResponse(
+            initiatorTaskTag: InitiatorTaskTag(1), status: 0, residual: .underflow(512), sequence: .zero)
+        response.residual = .overflow(7)
+        #expect(response.residualOverflow && !response.residualUnderflow && response.residualCount == 7)
+        response.residual = .none
+        #expect(!response.residualOverflow && !response.residualUnderflow && response.residualCount == 0)
+        #expect(Residual(expected: 10, available: 4) == .underflow(6))
+        #expect(Residual(expected: 4, available: 10) == .overflow(6))
+        #expect(Residual(expected: 4, available: 4) == .none)
+        #expect(Residual(expected: 0, available: Int.max) == .overflow(UInt32.max))
+    }
+
     @Test("a view is made only of its own opcode")
     func checking() {
         for opcode in Opcode.allCases {

@@ -74,8 +74,6 @@ public struct TextKeys: Sendable, Equatable {
     /// TargetName and TargetAddress do in the answer to SendTargets.
     public init(_ text: [UInt8], repeatable: Set<String> = []) throws(TextFault) {
         guard text.count <= TextLimits.textLengthBytes || !repeatable.isEmpty else { throw .textTooLong }
-        guard let last = text.last else { return }
-        guard last == 0 else { throw .notTerminated }
         var seen: Set<String> = []
         var start = 0
         while start < text.count {
