@@ -113,7 +113,8 @@ struct HeaderTests {
         #expect((0...0xff_ffff).contains(header.dataSegmentLength))
         #expect((0...1020).contains(header.totalAHSLengthBytes))
         let command = SCSICommand(header: header)
-        for index in 0..<16 { #expect(command.cdb[index] == header.bytes[32 + index]) }
+        let cdb = command.cdb
+        #expect((0..<16).map { cdb[$0] } == Array(header.bytes[32...]))
         #expect(command.attribute.map(\.rawValue) == (command.attributes <= 4 ? command.attributes : nil))
         _ = (TaskManagementRequest(header: header).function, TaskManagementResponse(header: header).result)
         _ = (LogoutRequest(header: header).reason, LogoutResponse(header: header).result)
@@ -134,10 +135,10 @@ struct HeaderTests {
             var copy = header
             copy[field] = value
             #expect(copy[field] == value)
-            for (index, (before, after)) in zip(header.bytes, copy.bytes).enumerated() {
-                let allowed = range.contains(index) ? mask : 0
-                #expect((before ^ after) & ~allowed == 0, "byte \(index) changed")
+            let strayed = zip(header.bytes, copy.bytes).enumerated().first { index, pair in
+                (pair.0 ^ pair.1) & ~(range.contains(index) ? mask : 0) != 0
             }
+            #expect(strayed == nil, "byte \(strayed?.offset ?? -1) changed")
             copy[field] = header[field]
             #expect(copy == header)
         }

@@ -25,7 +25,7 @@ struct IdentifierTests {
     @Test("order follows addition, wherever it starts")
     func order() {
         withSeed("serial numbers") { generator in
-            for _ in 0..<10_000 {
+            for _ in 0..<2000 {
                 let start = SerialNumber(UInt32.random(in: 0...UInt32.max, using: &generator))
                 let step = UInt32.random(in: 1...0x7fff_ffff, using: &generator)
                 #expect(start < start + step && start + step > start)
@@ -47,7 +47,7 @@ struct IdentifierTests {
 
     @Test("LUNs: peripheral and flat addressing, single level only")
     func logicalUnits() {
-        for index in 0..<16384 {
+        for index in stride(from: 0, to: 16384, by: 7) {
             let lun = LogicalUnitNumber(index: index)
             #expect(lun?.index == index)
         }
