@@ -21,7 +21,8 @@ public struct ParameterListContinuation: BitwiseCopyable, Sendable, Equatable {
 
 /// What the server has to do for a command.
 public enum Execution: Sendable, Equatable {
-    /// Move or check blocks; the status follows from the store's answer.
+    /// Move or check blocks; the status follows from the store's answer. The operation is the whole one: where the
+    /// initiator sends less, `MediaOperation.truncated` is what may be done.
     case media(MediaOperation)
     /// Answer now.
     case status(SCSIStatus, Sense?)

@@ -103,18 +103,39 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
         if case .read(let range, _) = self { range.blockCount * UInt64(geometry.blockLengthBytes) } else { 0 }
     }
 
-    /// Compares the initiator's expected Data-Out length with what the command takes.
+    /// What is wrong with the initiator's expected Data-Out length, if anything. More than the command takes is fine
+    /// (the rest is residual underflow); so is less for WRITE and WRITE AND VERIFY, if it is whole blocks: see
+    /// `truncated`.
     ///
-    /// Too little is refused with INVALID FIELD IN COMMAND INFORMATION UNIT and nothing is written, rather than writing
-    /// half of what the command says. Too much is fine (the rest is residual underflow), except for WRITE SAME: there
-    /// another length than one block says that initiator and unit disagree about the block length (SBC-3 5.40).
+    /// Refused, with INVALID FIELD IN COMMAND INFORMATION UNIT and nothing written: half a block; a VERIFY with less
+    /// data than it compares; a WRITE SAME with anything but one block, which says that initiator and unit disagree
+    /// about the block length (SBC-3 5.40).
     public func expectedDataOutFault(_ expectedLengthBytes: UInt32, _ geometry: BlockGeometry) -> Sense? {
+        let expected = UInt64(expectedLengthBytes)
         let needed = dataOutLengthBytes(geometry)
-        if UInt64(expectedLengthBytes) < needed { return .invalidFieldInCommandInformationUnit }
-        if case .writeSame = self, UInt64(expectedLengthBytes) > needed {
-            return .invalidFieldInCommandInformationUnit
+        if expected == needed { return nil }
+        return switch self {
+        case .write, .writeAndVerify:
+            expected > needed || expected % UInt64(geometry.blockLengthBytes) == 0
+                ? nil : .invalidFieldInCommandInformationUnit
+        case .writeSame: .invalidFieldInCommandInformationUnit
+        case .verify: expected > needed ? nil : .invalidFieldInCommandInformationUnit
+        case .read, .synchronizeCache, .prefetch: nil
         }
-        return nil
+    }
+
+    /// The operation for an initiator that sends less than the command takes: the blocks it does send and no others.
+    /// The rest of the command is residual overflow, `dataOutLengthBytes` of the whole operation less what was
+    /// expected.
+    public func truncated(toDataOutLengthBytes expectedLengthBytes: UInt32, _ geometry: BlockGeometry) -> Self {
+        let blocks = UInt64(expectedLengthBytes / geometry.blockLengthBytes)
+        guard blocks < range.blockCount else { return self }
+        let sent = BlockRange(firstBlock: range.firstBlock, blockCount: blocks)
+        return switch self {
+        case .write(_, let control): .write(sent, control)
+        case .writeAndVerify(_, let check, let control): .writeAndVerify(sent, check, control)
+        case .read, .verify, .writeSame, .synchronizeCache, .prefetch: self
+        }
     }
 
     /// The same operation, with writes made durable before they are acknowledged.

@@ -205,7 +205,7 @@ import Testing
         #expect(!unit.requiresInspection)
     }
 
-    @Test func writeWithTooLittleDataWritesNothing() {
+    @Test func writeWithHalfABlockWritesNothing() {
         var unit = Fixture.unit()
         let short = ExpectedTransfer(dataOutLengthBytes: 511, dataInLengthBytes: 0)
         #expect(

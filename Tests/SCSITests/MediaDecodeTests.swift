@@ -305,17 +305,50 @@ import Testing
         }
     }
 
-    @Test func expectedDataOutHasToSuffice() {
-        let write = MediaOperation.write(Self.range, [])
-        #expect(write.expectedDataOutFault(4096, Fixture.geometry) == nil)
-        #expect(write.expectedDataOutFault(8192, Fixture.geometry) == nil)
-        #expect(write.expectedDataOutFault(4095, Fixture.geometry) == .invalidFieldInCommandInformationUnit)
-        #expect(write.expectedDataOutFault(0, Fixture.geometry) == .invalidFieldInCommandInformationUnit)
-        #expect(MediaOperation.read(Self.range, []).expectedDataOutFault(0, Fixture.geometry) == nil)
+    @Test func expectedDataOutOfWrites() {
+        for write in [MediaOperation.write(Self.range, []), .writeAndVerify(Self.range, .compare, .forceUnitAccess)] {
+            for length: UInt32 in [0, 512, 3584, 4096, 4097, 8192, .max] {
+                #expect(write.expectedDataOutFault(length, Fixture.geometry) == nil)
+            }
+            for length: UInt32 in [1, 200, 511, 513, 4095] {
+                #expect(write.expectedDataOutFault(length, Fixture.geometry) == .invalidFieldInCommandInformationUnit)
+            }
+        }
+    }
+
+    @Test func expectedDataOutOfTheOthers() {
         let same = MediaOperation.writeSame(Self.range, .unmap)
+        let verify = MediaOperation.verify(Self.range, .compare, [])
         #expect(same.expectedDataOutFault(512, Fixture.geometry) == nil)
-        #expect(same.expectedDataOutFault(256, Fixture.geometry) == .invalidFieldInCommandInformationUnit)
-        #expect(same.expectedDataOutFault(1024, Fixture.geometry) == .invalidFieldInCommandInformationUnit)
+        for length: UInt32 in [0, 256, 1024] {
+            #expect(same.expectedDataOutFault(length, Fixture.geometry) == .invalidFieldInCommandInformationUnit)
+        }
+        #expect(MediaOperation.writeSame(Self.range, .noDataOut).expectedDataOutFault(0, Fixture.geometry) == nil)
+        #expect(verify.expectedDataOutFault(4096, Fixture.geometry) == nil)
+        #expect(verify.expectedDataOutFault(8192, Fixture.geometry) == nil)
+        #expect(verify.expectedDataOutFault(3584, Fixture.geometry) == .invalidFieldInCommandInformationUnit)
+        // libiscsi sends data with BYTCHK 0: it is not looked at.
+        let medium = MediaOperation.verify(Self.range, .medium, [])
+        #expect(medium.expectedDataOutFault(4096, Fixture.geometry) == nil)
+        #expect(MediaOperation.read(Self.range, []).expectedDataOutFault(0, Fixture.geometry) == nil)
+    }
+
+    @Test func truncationKeepsTheBlocksSent() {
+        let write = MediaOperation.write(Self.range, .forceUnitAccess)
+        for blocks: UInt64 in 0...10 {
+            let sent = BlockRange(firstBlock: 1, blockCount: min(blocks, 8))
+            let length = UInt32(blocks * 512)
+            let truncated = write.truncated(toDataOutLengthBytes: length, Fixture.geometry)
+            #expect(truncated == .write(sent, .forceUnitAccess))
+            let verified = MediaOperation.writeAndVerify(Self.range, .compare, .forceUnitAccess)
+            #expect(
+                verified.truncated(toDataOutLengthBytes: length, Fixture.geometry)
+                    == .writeAndVerify(sent, .compare, .forceUnitAccess))
+        }
+        let read = MediaOperation.read(Self.range, [])
+        #expect(read.truncated(toDataOutLengthBytes: 0, Fixture.geometry) == read)
+        let same = MediaOperation.writeSame(Self.range, [])
+        #expect(same.truncated(toDataOutLengthBytes: 512, Fixture.geometry) == same)
     }
 
     @Test func forcedUnitAccess() {
