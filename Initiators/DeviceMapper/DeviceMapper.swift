@@ -298,10 +298,27 @@ public final class DeviceMapper: Sendable {
                 return true
             } catch {
                 if error.isNotFound { return false }
-                guard error.isBusy, !deadline.isOver else { throw error }
+                guard error.isBusy, !deadline.isOver else { throw try namingHolders(error, name) }
                 usleep(50_000)
             }
         }
+    }
+
+    /// The maps and other block devices that stand on a device, by name (`VG0-LV0`, `md0`), from sysfs.
+    public func holders(of device: DMDeviceNumber) -> [String] {
+        let folder = "/sys/dev/block/\(device)/holders"
+        return SysfsText.entries(folder).map { SysfsText.line("\(folder)/\($0)/dm/name") ?? $0 }
+    }
+
+    private func namingHolders(
+        _ error: DeviceMapperError, _ name: String
+    ) throws(DeviceMapperError) -> DeviceMapperError {
+        guard error.isBusy, let device = try info(name)?.device else { return error }
+        let names = holders(of: device)
+        if names.isEmpty { return error }
+        return DeviceMapperError(
+            operation: error.operation, object: error.object, code: error.code,
+            cause: "\(error.cause), held by \(names.joined(separator: ", "))", advice: error.advice)
     }
 
     /// Tells a multipath map something. Never waits for the other methods (see above).
@@ -400,6 +417,30 @@ private struct ControlDescriptor: ~Copyable, Sendable {
     deinit { if descriptor >= 0 { close(descriptor) } }
 
     borrowing func message(_ name: String, _ text: String) -> Int32 { unsafe rack_dm_message(descriptor, name, text) }
+}
+
+/// The little of sysfs that errors quote.
+enum SysfsText {
+    static func entries(_ folder: String) -> [String] {
+        guard let stream = unsafe opendir(folder) else { return [] }
+        defer { unsafe closedir(stream) }
+        var names: [String] = []
+        while let entry = unsafe readdir(stream) {
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) {
+                unsafe $0.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+            }
+            if !name.hasPrefix(".") { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    static func line(_ path: String) -> String? {
+        guard let file = unsafe fopen(path, "re") else { return nil }
+        defer { unsafe fclose(file) }
+        var buffer = [CChar](repeating: 0, count: 256)
+        guard unsafe fgets(&buffer, 256, file) != nil else { return nil }
+        return cText(buffer).split(separator: "\n").first.map(String.init)
+    }
 }
 
 /// A point on the monotonic clock.

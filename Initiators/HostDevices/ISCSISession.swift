@@ -35,7 +35,8 @@ public struct ISCSISession: Hashable, Sendable {
         case loggedIn
         /// The connection is lost and the recovery timeout runs: commands wait.
         case failed
-        /// Being torn down, or not yet logged in.
+        /// The recovery timeout is over and commands fail, while iscsid still tries to log in again; also a session that
+        /// is being torn down, or not yet logged in.
         case free
         /// Anything else, in the kernel's words.
         case other(String)

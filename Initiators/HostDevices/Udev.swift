@@ -122,7 +122,7 @@ public enum Udev {
 ///
 /// `descriptor` is readable when an event waits; `receive()` then takes it. Not for two threads at once, which the
 /// exclusive access of `mutating` guarantees.
-public struct DeviceMonitor: ~Copyable, @unchecked Sendable {
+@safe public struct DeviceMonitor: ~Copyable, @unchecked Sendable {
     /// Who sends the events.
     public enum Source: Hashable, Sendable {
         /// The udev daemon, after its rules ran: properties are complete.
@@ -133,7 +133,8 @@ public struct DeviceMonitor: ~Copyable, @unchecked Sendable {
         case automatic
     }
 
-    private let monitor: UdevMonitorHandle
+    private let udev: OpaquePointer
+    private let monitor: OpaquePointer
     /// For poll(), epoll or io_uring (POLLIN). Belongs to this value; do not close it.
     public let descriptor: Int32
     /// Who really sends the events.
@@ -143,15 +144,45 @@ public struct DeviceMonitor: ~Copyable, @unchecked Sendable {
     public init(subsystems: [String] = ["block", "scsi"], source: Source = .automatic) throws(HostDeviceError) {
         let chosen = source == .automatic ? (Udev.isRunning ? .udev : Source.kernel) : source
         let name = chosen == .udev ? "udev" : "kernel"
-        let monitor = try UdevMonitorHandle(source: name, subsystems: subsystems)
-        descriptor = monitor.descriptor
-        self.monitor = monitor
+        let object = "the \(name) event socket"
+        guard let udev = unsafe udev_new() else {
+            throw HostDeviceError(operation: "open", object: object, code: errno)
+        }
+        guard let monitor = unsafe udev_monitor_new_from_netlink(udev, name) else {
+            let code = errno
+            unsafe udev_unref(udev)
+            throw HostDeviceError(operation: "open", object: object, code: code)
+        }
+        let code = unsafe Self.listen(monitor, to: subsystems)
+        guard code >= 0 else {
+            unsafe udev_monitor_unref(monitor)
+            unsafe udev_unref(udev)
+            throw HostDeviceError(operation: "listen on", object: object, code: -code)
+        }
+        // The monitor uses the context without holding it, so both are kept.
+        unsafe self.udev = udev
+        unsafe self.monitor = monitor
         self.source = chosen
+        descriptor = unsafe udev_monitor_get_fd(monitor)
+    }
+
+    deinit {
+        unsafe udev_monitor_unref(monitor)
+        unsafe udev_unref(udev)
+    }
+
+    private static func listen(_ monitor: OpaquePointer, to subsystems: [String]) -> Int32 {
+        for subsystem in subsystems {
+            unsafe udev_monitor_filter_add_match_subsystem_devtype(monitor, subsystem, nil)
+        }
+        // A rescan of hundreds of units comes as one burst. Without privilege the kernel grants less, which is no error.
+        unsafe udev_monitor_set_receive_buffer_size(monitor, 8 << 20)
+        return unsafe udev_monitor_enable_receiving(monitor)
     }
 
     /// Takes the next event; nil when none waits (or the kernel dropped some: look at everything again then).
     public mutating func receive() -> DeviceEvent? {
-        monitor.receive()?.event()
+        unsafe UdevHandle(udev_monitor_receive_device(monitor))?.event()
     }
 
     /// Blocks the calling thread until an event waits (true) or the time is over (false).
@@ -171,50 +202,6 @@ public struct DeviceMonitor: ~Copyable, @unchecked Sendable {
     }
 
     deinit { unsafe udev_unref(udev) }
-}
-
-/// The owner of a libudev monitor and its context (which the monitor uses without holding it).
-@safe private struct UdevMonitorHandle: ~Copyable {
-    private let udev: OpaquePointer
-    private let monitor: OpaquePointer
-
-    init(source: String, subsystems: [String]) throws(HostDeviceError) {
-        let object = "the \(source) event socket"
-        guard let udev = unsafe udev_new() else {
-            throw HostDeviceError(operation: "open", object: object, code: errno)
-        }
-        guard let monitor = unsafe udev_monitor_new_from_netlink(udev, source) else {
-            let code = errno
-            unsafe udev_unref(udev)
-            throw HostDeviceError(operation: "open", object: object, code: code)
-        }
-        let code = unsafe Self.listen(monitor, to: subsystems)
-        guard code >= 0 else {
-            unsafe udev_monitor_unref(monitor)
-            unsafe udev_unref(udev)
-            throw HostDeviceError(operation: "listen on", object: object, code: -code)
-        }
-        unsafe self.udev = udev
-        unsafe self.monitor = monitor
-    }
-
-    deinit {
-        unsafe udev_monitor_unref(monitor)
-        unsafe udev_unref(udev)
-    }
-
-    var descriptor: Int32 { unsafe udev_monitor_get_fd(monitor) }
-
-    private static func listen(_ monitor: OpaquePointer, to subsystems: [String]) -> Int32 {
-        for subsystem in subsystems {
-            unsafe udev_monitor_filter_add_match_subsystem_devtype(monitor, subsystem, nil)
-        }
-        // A rescan of hundreds of units comes as one burst. Without privilege the kernel grants less, which is no error.
-        unsafe udev_monitor_set_receive_buffer_size(monitor, 8 << 20)
-        return unsafe udev_monitor_enable_receiving(monitor)
-    }
-
-    borrowing func receive() -> UdevHandle? { unsafe UdevHandle(udev_monitor_receive_device(monitor)) }
 }
 
 /// The owner of one libudev device.

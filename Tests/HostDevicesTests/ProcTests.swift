@@ -114,11 +114,11 @@ struct ProcTests {
     @Test("A call that hangs does not hang its caller") func hanging() async {
         let start = ContinuousClock.now
         let result = await BlockingCall.run(deadlineSeconds: 0.1) { () -> Int in
-            usleep(700_000)
+            sleep(120)
             return 1
         }
         #expect(result == nil)
-        #expect(ContinuousClock.now - start < .milliseconds(600))
+        #expect(ContinuousClock.now - start < .seconds(60))
     }
 
     @Test("A call in time returns what it returned, many at once") func inTime() async {
