@@ -174,6 +174,7 @@ struct Checks {
         var seen: Set<String> = []
         for host in hosts.value {
             if !known.contains(host.value) {
+                if isUnreadable(names) { continue }
                 problems.error(
                     host.position, "\(volume.label): host \(quoted(host.value)) is not declared",
                     choice(host.value, of: names))
@@ -265,6 +266,9 @@ struct Checks {
                 name.position, "\(label): the name is taken, on line \(first.line)", "write another name")
         }
     }
+
+    /// True when nothing of a list could be used and something is reported already: then what refers to it may be right.
+    func isUnreadable(_ names: [String]) -> Bool { names.isEmpty && problems.hasErrors }
 
     func choice(_ word: String, of known: [String]) -> String {
         Reader(problems: problems).choice(word, of: known)

@@ -95,10 +95,11 @@ extension Reader {
             problems.error(prefix.position, "iqn: \(objection)", "write one such as iqn.2026-01.net.example")
         }
         let networks: [(name: Located<String>?, description: String?)]?
-        if fields.entries["networks"] == nil {
-            networks = nil
-        } else {
+        if case .sequence = fields.entries["networks"]?.value.content {
             networks = objects(fields, "networks", kind: "network", example: nil).map { network($0.tree, $0.label) }
+        } else {
+            _ = list(fields, "networks", example: nil)
+            networks = nil
         }
         let hosts = objects(
             fields, "hosts", kind: "host", example: "hosts: and a list of storage hosts, each with a name and portals"
@@ -191,7 +192,7 @@ extension Reader {
         return Declarations.Volume(
             label: label, position: fields.position, name: name, size: size, path: path,
             hosts: texts(fields, "hosts", example: "hosts: [storage0]"), target: iscsiName(fields, "target"),
-            wwid: wwid(fields), blockSizeBytes: Int(blockSize?.value ?? 512),
+            wwid: wwid(fields), blockSizeBytes: block == 4096 ? 4096 : 512,
             isReadOnly: flag(fields, "readOnly")?.value ?? false, multipath: multipath(fields))
     }
 

@@ -1,6 +1,6 @@
 // Part of Yams, whose own interface cannot set the depth at which libyaml gives up.
-import CYaml
-import Yams
+internal import CYaml
+internal import Yams
 
 /// A YAML value with its place in the text. Scalars stay text: what a value means depends on the key it stands at, so
 /// `name: no` is the name "no" and a WWID of digits only is no number.
@@ -36,7 +36,7 @@ struct Document {
     static let weightLimit = 500_000
     /// Attempts, and scalars read over all attempts, to get past duplicate keys.
     static let attemptLimit = 40
-    static let attemptScalarLimit = 8 << 20
+    static let attemptScalarLimit = 2 << 20
 
     private static let aliasMask: Unicode.Scalar = "\u{f8ff}"
     private static let explicitKeyMask: Unicode.Scalar = "\u{f8fe}"
@@ -253,8 +253,10 @@ struct Document {
         let name = Tag.Name(rawValue: tag.rawValue)
         let plain: [Tag.Name] = [.implicit, .nonSpecific, .str, .map, .seq]
         if plain.contains(name) { return true }
-        problems.error(
-            position, "the tag \(quoted(unmasked(name.rawValue))) is not read", "write the value without a tag")
+        let standard = "tag:yaml.org,2002:"
+        let text = unmasked(name.rawValue)
+        let shown = text.hasPrefix(standard) ? "!!" + text.dropFirst(standard.count) : text
+        problems.error(position, "the tag \(quoted(shown)) is not read", "write the value without a tag")
         return false
     }
 

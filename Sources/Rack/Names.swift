@@ -32,7 +32,7 @@ enum NameRule {
             guard let first = bytes.first, let last = bytes.last, Self.isAlphanumeric(first), Self.isAlphanumeric(last)
             else {
                 return (
-                    "the name \(quoted(name)) begins or ends with a mark", "begin and end it with a letter or digit"
+                    "the name \(quoted(name)) begins or ends with '-' or '.'", "begin and end it with a letter or digit"
                 )
             }
         case .label, .cluster, .filesystem:

@@ -4,6 +4,8 @@ struct Fields {
     let label: String
     let position: Position
     let entries: [String: Tree.Entry]
+    /// Keys that are missing because they are misspelt, which is reported.
+    let misspelt: Set<String>
 
     /// Where to point when it is about one key: at its value, or at the object.
     func position(of key: String) -> Position { entries[key]?.value.position ?? position }
@@ -21,6 +23,9 @@ struct Reader {
             return nil
         }
         var entries: [String: Tree.Entry] = [:]
+        var misspelt: Set<String> = []
+        let present = Set(pairs.map(\.key.value))
+        let missing = known.filter { !present.contains($0) }
         for pair in pairs {
             let name = pair.key.value
             if let first = entries[name] {
@@ -32,11 +37,15 @@ struct Reader {
             }
             entries[name] = pair
             if !known.contains(name) {
-                let advice = name == "<<" ? "write its keys out, merge keys are not read" : choice(name, of: known)
+                var advice = name == "<<" ? "write its keys out, merge keys are not read" : choice(name, of: known)
+                if let meant = nearest(to: name, of: missing) {
+                    misspelt.insert(meant)
+                    advice = "write \(quoted(meant))"
+                }
                 problems.error(pair.key.position, "\(label): unknown key \(quoted(name))", advice)
             }
         }
-        return Fields(label: label, position: tree.position, entries: entries)
+        return Fields(label: label, position: tree.position, entries: entries, misspelt: misspelt)
     }
 
     /// The elements of a list, with the label of each; empty when the key is missing (reported if required).
@@ -77,13 +86,13 @@ struct Reader {
         return scalar(entry.value, "\(fields.label): \(key)")
     }
 
-    /// A word that passes a rule for names.
+    /// A word that should pass a rule for names. One that does not is reported and given back all the same, so that what
+    /// refers to it is not reported too.
     mutating func name(_ fields: Fields, _ key: String, _ rule: NameRule, example: String?) -> Located<String>? {
         guard let text = text(fields, key, example: example) else { return nil }
         if let objection = rule.objection(to: text.value) {
             let prefix = key == "name" ? fields.label : "\(fields.label), \(key)"
             problems.error(text.position, "\(prefix): \(objection.message)", objection.advice)
-            return nil
         }
         return text
     }
@@ -219,7 +228,9 @@ struct Reader {
 
     private mutating func present(_ fields: Fields, _ key: String, example: String?) -> Tree.Entry? {
         guard let entry = fields.entries[key] else {
-            if let example { problems.error(fields.position, "\(fields.label) has no \(key)", "write \(example)") }
+            if let example, !fields.misspelt.contains(key) {
+                problems.error(fields.position, "\(fields.label) has no \(key)", "write \(example)")
+            }
             return nil
         }
         if case .scalar(let text, isPlain: true) = entry.value.content, ["", "~", "null"].contains(text) {

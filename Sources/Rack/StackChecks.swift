@@ -10,6 +10,7 @@ extension Checks {
             var members: [Declarations.Volume] = []
             for name in group.volumes?.value ?? [] {
                 guard let volume = volumes[name.value] else {
+                    if isUnreadable(volumeNames) { continue }
                     problems.error(
                         name.position, "\(group.label): volume \(quoted(name.value)) is not declared",
                         choice(name.value, of: volumeNames))
@@ -147,6 +148,7 @@ extension Checks {
     ) {
         let (groupName, volumeName) = reference.value
         guard let group = declared.volumeGroups.first(where: { $0.name?.value == groupName }) else {
+            if isUnreadable(declared.volumeGroups.compactMap { $0.name?.value }) { return }
             problems.error(
                 reference.position, "\(filesystem.label): volume group \(quoted(groupName)) is not declared",
                 choice(groupName, of: declared.volumeGroups.compactMap { $0.name?.value }))
