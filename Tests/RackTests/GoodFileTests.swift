@@ -187,3 +187,23 @@ private func goodRack() throws -> Inventory {
         #expect(rack.expectedExtents(of: group.logicalVolumes[0], in: group) == extents)
     }
 }
+
+/// Lengths about the hash's block of 64 bytes and its padding: 55, 56, 63, 64, 113 and 141 bytes are hashed.
+private let longNames: [(rack: Int, volume: Int, wwid: UInt64)] = [
+    (1, 41, 0x39eb_1d65_9ef6_6c5a),
+    (1, 42, 0x3b05_cec8_169e_5566),
+    (1, 49, 0x37c1_3054_ed2e_1746),
+    (1, 50, 0x396c_8087_5af4_15a2),
+    (64, 36, 0x30dd_57e5_1bd3_deab),
+    (64, 64, 0x3a15_463b_c7ca_7230),
+]
+
+@Test(arguments: longNames)
+func identifiersOfLongNames(_ rackLength: Int, _ volumeLength: Int, _ wwid: UInt64) throws {
+    let text = """
+        {rack: \(String(repeating: "r", count: rackLength)), iqn: iqn.2026-01.net.example,
+        hosts: [{name: h, portals: [{network: a, address: a.example}, {network: b, address: b.example}]}],
+        volumes: [{name: \(String(repeating: "v", count: volumeLength)), size: 1MiB, path: /v, hosts: [h]}]}
+        """
+    #expect(try #require(Inventory.load(text: text, fileName: "r").inventory).volumes[0].wwid == wwid)
+}
