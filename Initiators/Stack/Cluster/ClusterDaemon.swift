@@ -5,29 +5,29 @@ import HostDevices
 ///
 /// attach ends a daemon only when it started it. The note of that is written before the start, so a run that is killed
 /// in between leaves a note of a daemon that is not there (harmless) and never a daemon without a note.
-struct ClusterDaemon: Sendable {
+package struct ClusterDaemon: Sendable {
     /// Its program and process name.
-    let name: String
+    package let name: String
     /// Its systemd unit.
-    let unit: String
+    package let unit: String
     /// Its arguments where no systemd runs; each of them goes to the background by itself.
-    let arguments: [String]
+    package let arguments: [String]
 
-    static let corosync = ClusterDaemon(name: "corosync", unit: "corosync.service", arguments: [])
-    static let lockManager = ClusterDaemon(name: "dlm_controld", unit: "dlm.service", arguments: [])
+    package static let corosync = ClusterDaemon(name: "corosync", unit: "corosync.service", arguments: [])
+    package static let lockManager = ClusterDaemon(name: "dlm_controld", unit: "dlm.service", arguments: [])
     /// Adoption: after a lvmlockd that was killed, the new one takes over the locks that the kernel still holds.
-    static let volumeLocks = ClusterDaemon(
+    package static let volumeLocks = ClusterDaemon(
         name: "lvmlockd", unit: "lvmlockd.service", arguments: ["-g", "dlm", "--adopt", "1"])
 
     /// The state letter of proc(5) from a line of /proc/PID/stat whose process has this name; nil for another's.
-    static func state(ofStatLine line: String, name: String) -> Character? {
+    package static func state(ofStatLine line: String, name: String) -> Character? {
         guard let open = line.firstIndex(of: "("), let close = line.lastIndex(of: ")") else { return nil }
         guard line[line.index(after: open)..<close] == name else { return nil }
         return line[line.index(after: close)...].first { $0 != " " }
     }
 
     /// Its process; nil when none runs. One that ended and was not collected (state Z, X) does not run.
-    func runningProcess(_ files: HostFiles) -> Int32? {
+    package func runningProcess(_ files: HostFiles) -> Int32? {
         for entry in files.entries("/proc") {
             guard let pid = Int32(entry), let line = files.text("/proc/\(entry)/stat"),
                 let state = Self.state(ofStatLine: line, name: name)
@@ -38,10 +38,10 @@ struct ClusterDaemon: Sendable {
     }
 
     /// Whether attach started it, by its notes.
-    func isStartedByUs(_ context: StackContext) -> Bool { context.startedDaemons()[name] != nil }
+    package func isStartedByUs(_ context: StackContext) -> Bool { context.startedDaemons()[name] != nil }
 
     /// Starts it and waits until it answers.
-    func start(
+    package func start(
         _ context: StackContext, deadlineSeconds: Int, answers: () async throws -> Bool
     ) async throws -> StepOutcome {
         let wasRunning = runningProcess(context.files) != nil
@@ -69,7 +69,7 @@ struct ClusterDaemon: Sendable {
 
     /// Ends it: by its unit where systemd started it, by `ask` or SIGTERM otherwise, and waits until it is gone. SIGKILL is
     /// never sent: the cluster would take that for a lost client.
-    func stop(
+    package func stop(
         _ context: StackContext, deadlineSeconds: Int, ask: (() async throws -> Void)? = nil,
         advice: String
     ) async throws -> StepOutcome {

@@ -20,11 +20,11 @@ public struct ClusterPaths: Sendable {
 }
 
 /// The corosync cluster that the wanted filesystems ask for.
-enum ClusterScope {
+package enum ClusterScope {
     /// The cluster's name: the filesystems' own, else the rack's (a shared group without a filesystem).
     ///
     /// - Throws: `.inventory` when filesystems name different clusters; a host is in one corosync cluster only.
-    static func clusterName(_ inventory: Inventory) throws(StackError) -> String {
+    package static func clusterName(_ inventory: Inventory) throws(StackError) -> String {
         var names: [String] = []
         for filesystem in inventory.filesystems where !names.contains(filesystem.clusterName) {
             names.append(filesystem.clusterName)
@@ -39,10 +39,10 @@ enum ClusterScope {
     }
 
     /// Whether anything wanted needs a cluster at all.
-    static func isWanted(_ scope: StackScope) -> Bool { !scope.volumeGroups.isEmpty }
+    package static func isWanted(_ scope: StackScope) -> Bool { !scope.volumeGroups.isEmpty }
 
     /// A client's name for people: `client1 (10.77.9.12)`, or the bare node id of one that is not in the inventory.
-    static func describe(nodeID: Int, _ inventory: Inventory) -> String {
+    package static func describe(nodeID: Int, _ inventory: Inventory) -> String {
         inventory.clients.first { $0.nodeID == nodeID }.map { "\($0.name) (\($0.address))" } ?? "node \(nodeID)"
     }
 }

@@ -1,21 +1,21 @@
 import Rack
 
 /// Who is in a cluster: what has to be the same on every client, whoever wrote the configuration.
-struct ClusterIdentity: Sendable, Equatable {
+package struct ClusterIdentity: Sendable, Equatable {
     /// corosync's `totem.cluster_name`.
-    var clusterName: String
+    package var clusterName: String
     /// Addresses by node id.
-    var addresses: [Int: String]
+    package var addresses: [Int: String]
 
     /// The identity that the inventory asks for.
-    init(_ inventory: Inventory) throws(StackError) {
+    package init(_ inventory: Inventory) throws(StackError) {
         clusterName = try ClusterScope.clusterName(inventory)
         addresses = Dictionary(
             inventory.clients.map { ($0.nodeID, $0.address) }, uniquingKeysWith: { first, _ in first })
     }
 
     /// From the keys of a configuration (`totem.cluster_name`, `nodelist.node.0.nodeid`, ...).
-    init(keys: [String: String]) {
+    package init(keys: [String: String]) {
         clusterName = keys["totem.cluster_name"] ?? ""
         addresses = [:]
         for index in 0..<1024 {
@@ -26,13 +26,13 @@ struct ClusterIdentity: Sendable, Equatable {
     }
 
     /// From the text of a corosync.conf.
-    init(configuration text: String) { self.init(keys: CorosyncConfiguration.keys(ofConfiguration: text)) }
+    package init(configuration text: String) { self.init(keys: CorosyncConfiguration.keys(ofConfiguration: text)) }
 
     /// From what `corosync-cmapctl` prints of a running corosync.
-    init(runningMap text: String) { self.init(keys: CorosyncConfiguration.keys(ofMap: text)) }
+    package init(runningMap text: String) { self.init(keys: CorosyncConfiguration.keys(ofMap: text)) }
 
     /// What of `self` is not as `wanted`, one phrase each; empty when they agree.
-    func differences(from wanted: ClusterIdentity) -> [String] {
+    package func differences(from wanted: ClusterIdentity) -> [String] {
         var found: [String] = []
         if clusterName != wanted.clusterName {
             found.append(
@@ -59,12 +59,12 @@ struct ClusterIdentity: Sendable, Equatable {
 ///   would be left without. With three clients and more the last one loses quorum, which hurts nothing: lockspaces that run
 ///   go on and can be left (tried with three).
 /// - token 5 s and consensus 6 s: a lost client is noticed in 11 s, and a host that is busy for a few seconds is not.
-enum CorosyncConfiguration {
-    static let tokenMilliseconds = 5000
-    static let consensusMilliseconds = 6000
+package enum CorosyncConfiguration {
+    package static let tokenMilliseconds = 5000
+    package static let consensusMilliseconds = 6000
 
     /// The file's body, without the marker.
-    static func text(_ inventory: Inventory) throws(StackError) -> String {
+    package static func text(_ inventory: Inventory) throws(StackError) -> String {
         let identity = try ClusterIdentity(inventory)
         var lines = [
             "totem {",
@@ -106,7 +106,7 @@ enum CorosyncConfiguration {
     }
 
     /// The keys of a configuration file, with their sections before them: `nodelist.node.1.nodeid` for the second node.
-    static func keys(ofConfiguration text: String) -> [String: String] {
+    package static func keys(ofConfiguration text: String) -> [String: String] {
         var keys: [String: String] = [:]
         var sections: [String] = []
         var nodes = 0
@@ -131,7 +131,7 @@ enum CorosyncConfiguration {
     }
 
     /// The keys of corosync-cmapctl's lines: `totem.cluster_name (str) = client`.
-    static func keys(ofMap text: String) -> [String: String] {
+    package static func keys(ofMap text: String) -> [String: String] {
         var keys: [String: String] = [:]
         for line in text.split(whereSeparator: \.isNewline) {
             guard let bracket = line.range(of: " ("), let equals = line.range(of: ") = ") else { continue }
@@ -141,7 +141,7 @@ enum CorosyncConfiguration {
     }
 
     /// Whether this is the example that Debian's package installs: one node, 127.0.0.1. It makes no cluster of hosts.
-    static func isPackagedExample(_ text: String) -> Bool {
+    package static func isPackagedExample(_ text: String) -> Bool {
         let identity = ClusterIdentity(configuration: text)
         return identity.clusterName == "debian" && identity.addresses == [1: "127.0.0.1"]
     }
@@ -160,16 +160,16 @@ extension StringProtocol {
 }
 
 /// What `corosync-quorumtool -s` prints.
-struct QuorumStatus: Sendable, Equatable {
+package struct QuorumStatus: Sendable, Equatable {
     /// Whether this node may act.
-    var isQuorate: Bool
+    package var isQuorate: Bool
     /// Node ids of the members now.
-    var members: [Int]
+    package var members: [Int]
     /// Flags such as `2Node`, `WaitForAll`.
-    var flags: [String]
+    package var flags: [String]
 
     /// Parses the output; nil when it is not one (corosync does not answer).
-    init?(parsing text: String) {
+    package init?(parsing text: String) {
         var quorate: Bool?
         members = []
         flags = []
@@ -191,7 +191,7 @@ struct QuorumStatus: Sendable, Equatable {
     }
 
     /// The inventory's clients that are not members, for people.
-    func missing(_ inventory: Inventory) -> [String] {
+    package func missing(_ inventory: Inventory) -> [String] {
         inventory.clients.filter { !members.contains($0.nodeID) }
             .map { ClusterScope.describe(nodeID: $0.nodeID, inventory) }
     }

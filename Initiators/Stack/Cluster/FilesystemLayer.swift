@@ -252,6 +252,7 @@ public struct FilesystemLayer: Layer {
         if readTextFile(folderNote)?.trimmingBlanks() == filesystem.mountPoint {
             _ = unsafe rmdir(filesystem.mountPoint)
             removeFile(folderNote)
+            _ = unsafe rmdir("\(context.folders.state)/cluster")
         }
         return outcome
     }

@@ -3,7 +3,7 @@ import Rack
 
 extension FilesystemLayer {
     /// Making one filesystem, or waiting until another client has.
-    struct Work: Sendable {
+    package struct Work: Sendable {
         let filesystem: Filesystem
         let group: VolumeGroup
         let volume: LogicalVolume
@@ -11,7 +11,7 @@ extension FilesystemLayer {
         let context: StackContext
 
         /// Throws unless this is the superblock of the wanted filesystem.
-        static func require(_ superblock: GFS2Superblock?, _ filesystem: Filesystem) throws(StackError) {
+        package static func require(_ superblock: GFS2Superblock?, _ filesystem: Filesystem) throws(StackError) {
             guard let superblock else {
                 throw StackError(
                     .mismatch, object: filesystem.logicalVolumePath, cause: "there is no GFS2 on it",
@@ -30,7 +30,7 @@ extension FilesystemLayer {
         /// What a device that carries no tag asks for: nothing (our filesystem is there), or making it.
         ///
         /// - Throws: `.mismatch` when anything else is found on it.
-        static func needsMaking(
+        package static func needsMaking(
             _ superblock: GFS2Superblock?, _ signatures: [DeviceSignature], _ filesystem: Filesystem
         ) throws(StackError) -> Bool {
             if superblock != nil {

@@ -5,9 +5,9 @@ import Glibc
 /// The first line carries a digest of the rest, so attach tells its own file from one that an administrator wrote or
 /// edited. A file of the distribution's that configures nothing is set aside while attach's own is in place, and comes
 /// back with `remove`.
-struct GeneratedFile: Sendable {
+package struct GeneratedFile: Sendable {
     /// Whose file is there.
-    enum Owner: Sendable, Equatable {
+    package enum Owner: Sendable, Equatable {
         /// No file.
         case absent
         /// Written by attach and not changed since; the text below the marker.
@@ -21,25 +21,25 @@ struct GeneratedFile: Sendable {
     }
 
     /// Where it is.
-    let path: String
+    package let path: String
     /// Recognises the distribution's example.
-    let isPackagedExample: @Sendable (String) -> Bool
+    package let isPackagedExample: @Sendable (String) -> Bool
 
-    init(path: String, isPackagedExample: @escaping @Sendable (String) -> Bool = { _ in false }) {
+    package init(path: String, isPackagedExample: @escaping @Sendable (String) -> Bool = { _ in false }) {
         self.path = path
         self.isPackagedExample = isPackagedExample
     }
 
     /// Where a set-aside example waits.
-    var setAsidePath: String { path + ".before-attach" }
+    package var setAsidePath: String { path + ".before-attach" }
 
     private static let marker = "# Made by attach from rack.yaml; attach writes and removes it. Digest "
 
     /// The file's text: the marker line and the body.
-    static func marked(_ body: String) -> String { marker + digest(body) + "\n" + body }
+    package static func marked(_ body: String) -> String { marker + digest(body) + "\n" + body }
 
     /// FNV-1a over the bytes: it finds an edit, it is no protection against anybody.
-    static func digest(_ text: String) -> String {
+    package static func digest(_ text: String) -> String {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in text.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
         let digits = String(hash, radix: 16)
@@ -47,7 +47,7 @@ struct GeneratedFile: Sendable {
     }
 
     /// Whose text this is.
-    func owner(of text: String?) -> Owner {
+    package func owner(of text: String?) -> Owner {
         guard let text else { return .absent }
         if text.hasPrefix(Self.marker), let newline = text.firstIndex(of: "\n") {
             let body = String(text[text.index(after: newline)...])
@@ -58,12 +58,12 @@ struct GeneratedFile: Sendable {
     }
 
     /// Whose file is there now.
-    var owner: Owner { owner(of: readTextFile(path)) }
+    package var owner: Owner { owner(of: readTextFile(path)) }
 
     /// Writes the file where none is, or one of ours, or the distribution's example; answers what it did.
     ///
     /// - Throws: `.mismatch` when somebody else's is there.
-    func install(_ body: String) throws(StackError) -> StepOutcome {
+    package func install(_ body: String) throws(StackError) -> StepOutcome {
         let outcome: StepOutcome
         switch owner {
         case .ours(let present) where present == body: return .alreadyThere
@@ -87,13 +87,13 @@ struct GeneratedFile: Sendable {
     }
 
     /// Whether there is something for `remove` to do.
-    var isToRemove: Bool {
+    package var isToRemove: Bool {
         if case .ours = owner { return true }
         return owner == .absent && fileExists(setAsidePath)
     }
 
     /// Takes our own file away and puts a set-aside one back; leaves every other file alone.
-    func remove() throws(StackError) -> StepOutcome {
+    package func remove() throws(StackError) -> StepOutcome {
         guard isToRemove else { return .alreadyThere }
         if fileExists(setAsidePath) {
             guard unsafe rename(setAsidePath, path) == 0 else {
@@ -103,6 +103,8 @@ struct GeneratedFile: Sendable {
             }
         } else {
             removeFile(path)
+            // Only an empty one goes: the folder of an engine's that came with its configuration.
+            if let slash = path.lastIndex(of: "/") { _ = unsafe rmdir(String(path[..<slash])) }
         }
         return .removed
     }

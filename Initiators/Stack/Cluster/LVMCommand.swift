@@ -4,9 +4,9 @@ import Rack
 ///
 /// `--config` turns lvmlockd on and shows LVM the wanted maps only, so the host's lvm.conf and its own groups are left
 /// alone, and a raw path is never taken for a physical volume.
-enum LVMCommand {
+package enum LVMCommand {
     /// `--config TEXT` for these maps.
-    static func configuration(devices: [String]) -> [String] {
+    package static func configuration(devices: [String]) -> [String] {
         let accepted = devices.map { "\"a|^\(pattern($0))$|\"" }
         let filter = "[" + (accepted + ["\"r|.*|\""]).joined(separator: ",") + "]"
         return [
@@ -17,17 +17,19 @@ enum LVMCommand {
     }
 
     /// The maps of a group.
-    static func devices(_ group: VolumeGroup, _ inventory: Inventory) -> [String] {
+    package static func devices(_ group: VolumeGroup, _ inventory: Inventory) -> [String] {
         inventory.volumes(of: group).map(\.mapPath)
     }
 
     /// `lvm SUBCOMMAND --config ... ARGUMENTS`.
-    static func arguments(_ subcommand: String, devices: [String], _ arguments: [String]) -> [String] {
+    package static func arguments(_ subcommand: String, devices: [String], _ arguments: [String]) -> [String] {
         [subcommand] + configuration(devices: devices) + arguments
     }
 
     /// A report: JSON, bytes, no locks taken (`--readonly`), so that it answers when the locks are blocked.
-    static func report(_ subcommand: String, fields: [String], devices: [String], _ rest: [String] = []) -> [String] {
+    package static func report(_ subcommand: String, fields: [String], devices: [String], _ rest: [String] = [])
+        -> [String]
+    {
         arguments(
             subcommand, devices: devices,
             ["--readonly", "--reportformat", "json", "--units", "b", "--nosuffix", "-o", fields.joined(separator: ",")]
@@ -35,7 +37,7 @@ enum LVMCommand {
     }
 
     /// The rows of a JSON report, whatever their kind; nil when the text is none.
-    static func rows(_ text: String) -> [[String: String]]? {
+    package static func rows(_ text: String) -> [[String: String]]? {
         guard let reports = JSONValue(parsing: text)?["report"]?.elements else { return nil }
         var rows: [[String: String]] = []
         for case .object(let kinds) in reports {
@@ -52,14 +54,14 @@ enum LVMCommand {
     }
 
     /// A path as a regular expression: everything that is not a letter, digit or one of `/_-` in a bracket.
-    static func pattern(_ path: String) -> String {
+    package static func pattern(_ path: String) -> String {
         path.map { character in
             character.isLetter || character.isNumber || "/_-".contains(character) ? "\(character)" : "[\(character)]"
         }.joined()
     }
 
     /// The last line of an LVM command's words that is no warning, without LVM's indent.
-    static func reason(_ result: CommandResult) -> String {
+    package static func reason(_ result: CommandResult) -> String {
         let lines = result.standardError.split(whereSeparator: \.isNewline).map { $0.trimmingBlanks() }
         return lines.last { !$0.isEmpty && !$0.hasPrefix("WARNING") && !$0.contains("without a lock") }
             ?? result.lastWords
@@ -67,21 +69,28 @@ enum LVMCommand {
 }
 
 /// A signature that `wipefs --no-act --json` found on a device.
-struct DeviceSignature: Sendable, Equatable {
+package struct DeviceSignature: Sendable, Equatable {
     /// `ext4`, `LVM2_member`, `gpt`.
-    var type: String
+    package var type: String
     /// Where it lies, hexadecimal.
-    var offset: String
+    package var offset: String
     /// Its UUID, if it has one.
-    var uuid: String?
+    package var uuid: String?
     /// Its label, if it has one.
-    var label: String?
+    package var label: String?
+
+    package init(type: String, offset: String, uuid: String?, label: String?) {
+        self.type = type
+        self.offset = offset
+        self.uuid = uuid
+        self.label = label
+    }
 
     /// `ext4 "backup" at 0x438`.
-    var description: String { type + (label.map { " \"\($0)\"" } ?? "") + " at \(offset)" }
+    package var description: String { type + (label.map { " \"\($0)\"" } ?? "") + " at \(offset)" }
 
     /// Parses the output; nil when it is not JSON. A device without signatures prints an empty list or nothing.
-    static func parse(_ text: String) -> [DeviceSignature]? {
+    package static func parse(_ text: String) -> [DeviceSignature]? {
         if text.allSatisfy(\.isWhitespace) { return [] }
         guard let elements = JSONValue(parsing: text)?["signatures"]?.elements else { return nil }
         return elements.map { element in
@@ -92,7 +101,7 @@ struct DeviceSignature: Sendable, Equatable {
     }
 
     /// Looks at a device without changing it.
-    static func probe(_ device: String, _ commands: CommandRunner) async throws -> [DeviceSignature] {
+    package static func probe(_ device: String, _ commands: CommandRunner) async throws -> [DeviceSignature] {
         let result = try await commands.run("wipefs", ["--no-act", "--json", device], deadlineSeconds: 20)
         guard result.isSuccess, let found = parse(result.standardOutput) else {
             throw StackError(

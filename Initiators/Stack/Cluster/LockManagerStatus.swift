@@ -1,16 +1,16 @@
 /// A dlm lockspace, as `dlm_tool ls` shows it.
-struct Lockspace: Sendable, Equatable {
+package struct Lockspace: Sendable, Equatable {
     /// Its name: `lvm_VG0`, a filesystem's name.
-    var name: String
+    package var name: String
     /// Node ids that are in it.
-    var members: [Int] = []
+    package var members: [Int] = []
     /// What a change of membership waits for (`wait fencing`, `wait ringid`, `wait conditions`); nil when none is under way.
-    var waitsFor: String?
+    package var waitsFor: String?
     /// Whether the kernel stands still in it until the change is through.
-    var isStopped = false
+    package var isStopped = false
 
     /// Parses the output of `dlm_tool ls`.
-    static func parse(_ text: String) -> [Lockspace] {
+    package static func parse(_ text: String) -> [Lockspace] {
         var found: [Lockspace] = []
         for line in text.split(whereSeparator: \.isNewline) {
             let words = line.split(whereSeparator: \.isWhitespace).map(String.init)
@@ -31,14 +31,14 @@ struct Lockspace: Sendable, Equatable {
 }
 
 /// What `dlm_tool status` says about the daemon.
-struct LockManagerStatus: Sendable, Equatable {
+package struct LockManagerStatus: Sendable, Equatable {
     /// Nodes that were lost and whose locks stay blocked until they are fenced, come back or are acknowledged as off.
-    var nodesToFence: [Int] = []
+    package var nodesToFence: [Int] = []
     /// Whether dlm_controld has joined its group and takes lockspaces.
-    var isReady = false
+    package var isReady = false
 
     /// Parses the output; lines that are not understood are passed over.
-    init(parsing text: String) {
+    package init(parsing text: String) {
         for line in text.split(whereSeparator: \.isNewline) {
             let words = line.split(whereSeparator: \.isWhitespace)
             if words.count > 2, words[0] == "fence", let node = Int(words[1]) { nodesToFence.append(node) }
@@ -47,7 +47,7 @@ struct LockManagerStatus: Sendable, Equatable {
     }
 
     /// Why nothing goes on, and what to do; nil when no node waits to be fenced.
-    func fencingWait(_ describe: (Int) -> String) -> (cause: String, advice: String)? {
+    package func fencingWait(_ describe: (Int) -> String) -> (cause: String, advice: String)? {
         guard let first = nodesToFence.first else { return nil }
         let names = nodesToFence.map(describe).joined(separator: ", ")
         return (
@@ -58,26 +58,26 @@ struct LockManagerStatus: Sendable, Equatable {
 }
 
 /// What `lvmlockctl -i` says: the volume groups whose lockspace lvmlockd has, and the locks it holds in them.
-struct VolumeLocks: Sendable, Equatable {
+package struct VolumeLocks: Sendable, Equatable {
     /// One volume group.
-    struct Group: Sendable, Equatable {
+    package struct Group: Sendable, Equatable {
         /// Its name.
-        var name: String
+        package var name: String
         /// Its UUID.
-        var uuid: String
+        package var uuid: String
         /// `dlm` or `sanlock`.
-        var lockType: String
+        package var lockType: String
         /// Locks on logical volumes that are not `un`: mode (`sh`, `ex`) by the volume's UUID.
-        var volumeModes: [String: String] = [:]
+        package var volumeModes: [String: String] = [:]
         /// Whether its lockspace is being left, or failed to start.
-        var isLeaving = false
+        package var isLeaving = false
     }
 
     /// The groups, without the global lockspace.
-    var groups: [Group] = []
+    package var groups: [Group] = []
 
     /// Parses the output.
-    init(parsing text: String) {
+    package init(parsing text: String) {
         var isGroup = false
         for line in text.split(whereSeparator: \.isNewline) {
             let words = line.split(separator: " ").map(String.init)
@@ -98,7 +98,7 @@ struct VolumeLocks: Sendable, Equatable {
     }
 
     /// The group of this name.
-    func group(named name: String) -> Group? { groups.first { $0.name == name } }
+    package func group(named name: String) -> Group? { groups.first { $0.name == name } }
 }
 
 /// dlm.conf(5) as attach writes it.
@@ -108,20 +108,20 @@ struct VolumeLocks: Sendable, Equatable {
 /// fencing stays enabled without an agent: the locks that a lost client may hold stay blocked until it comes back or an
 /// operator, who has seen that it is off, types `dlm_tool fence_ack NODE` (both tried). Fencing at start is not needed:
 /// no quorum comes about before every client was seen (`wait_for_all`), and it would shoot at one that is merely slow.
-enum LockManagerConfiguration {
+package enum LockManagerConfiguration {
     /// The file's body, without the marker.
-    static let text = """
+    package static let text = """
         enable_fencing=1
         enable_startup_fencing=0
 
         """
 
     /// Whether a configuration names a fence agent.
-    static func hasFencing(_ text: String) -> Bool {
+    package static func hasFencing(_ text: String) -> Bool {
         text.split(whereSeparator: \.isNewline).map { $0.trimmingBlanks() }
             .contains { $0.hasPrefix("device ") || $0.hasPrefix("fence_all ") || $0.hasPrefix("fence_all=") }
     }
 
     /// Said in `plan` and `status` as long as it is so.
-    static let warning = "fencing is not configured: a lost client blocks the locks"
+    package static let warning = "fencing is not configured: a lost client blocks the locks"
 }

@@ -101,7 +101,7 @@ public struct LocksLayer: Layer {
         guard let pid = ClusterDaemon.volumeLocks.runningProcess(context.files) else { return object }
         object.facts["pid"] = "\(pid)"
         do {
-            let answer = try await context.commands.run("lvmlockctl", ["-i"], deadlineSeconds: Self.lookDeadlineSeconds)
+            let answer = try await VolumeLocksReader.read(context)
             object.state = answer.isSuccess ? .present : .degraded
             object.detail = answer.isSuccess ? "" : "lvmlockd runs and does not answer: \(answer.lastWords)"
             object.facts["groups"] = VolumeLocks(parsing: answer.standardOutput).groups.map(\.name)
@@ -185,7 +185,7 @@ public struct LocksLayer: Layer {
         ) {
             for folder in paths.daemonFolders where !context.folders.systemdRuns { try makeFolder(folder) }
             return try await ClusterDaemon.volumeLocks.start(context, deadlineSeconds: 25) {
-                try await context.commands.run("lvmlockctl", ["-i"], deadlineSeconds: Self.lookDeadlineSeconds)
+                try await VolumeLocksReader.read(context)
                     .isSuccess
             }
         }
@@ -228,7 +228,7 @@ public struct LocksLayer: Layer {
     private static func stopVolumeLocks(_ context: StackContext) async throws -> StepOutcome {
         if ClusterDaemon.volumeLocks.runningProcess(context.files) != nil {
             // On SIGTERM it would begin to leave, wait for ever for the groups in use, and refuse all further work.
-            let answer = try await context.commands.run("lvmlockctl", ["-i"], deadlineSeconds: lookDeadlineSeconds)
+            let answer = try await VolumeLocksReader.read(context)
             let groups = VolumeLocks(parsing: answer.standardOutput).groups.filter { !$0.isLeaving }.map(\.name)
             guard groups.isEmpty else {
                 throw StackError(

@@ -3,18 +3,18 @@ import HostDevices
 import Rack
 
 /// A logical volume's device as the kernel has it.
-struct LogicalVolumeDevice: Sendable, Equatable {
+package struct LogicalVolumeDevice: Sendable, Equatable {
     /// `dm-2`.
-    var kernelName: String
+    package var kernelName: String
     /// `254:2`.
-    var number: String
+    package var number: String
     /// `LVM-` and the UUIDs of group and volume without hyphens.
-    var uuid: String
+    package var uuid: String
     /// device-mapper UUIDs of what it lies on.
-    var slaveUUIDs: [String]
+    package var slaveUUIDs: [String]
 
     /// Finds it by its device-mapper name; nil when it is not active.
-    init?(_ group: VolumeGroup, _ volume: LogicalVolume, _ files: HostFiles) {
+    package init?(_ group: VolumeGroup, _ volume: LogicalVolume, _ files: HostFiles) {
         let wanted = group.mapName(of: volume)
         let names = files.entries("/sys/block").filter { $0.hasPrefix("dm-") }
         guard let name = names.first(where: { files.text("/sys/block/\($0)/dm/name") == wanted }) else { return nil }
@@ -27,18 +27,18 @@ struct LogicalVolumeDevice: Sendable, Equatable {
     }
 
     /// What it lies on that is not one of these maps; empty when all of it is verified.
-    func foreignSlaves(_ volumes: [Volume]) -> [String] {
+    package func foreignSlaves(_ volumes: [Volume]) -> [String] {
         let verified = Set(volumes.map(\.mapUUID))
         return slaveUUIDs.filter { !verified.contains($0) }
     }
 
     /// All nodes by which processes may have it open.
-    func nodes(_ group: VolumeGroup, _ volume: LogicalVolume) -> [String] {
+    package func nodes(_ group: VolumeGroup, _ volume: LogicalVolume) -> [String] {
         ["/dev/\(kernelName)", "/dev/mapper/\(group.mapName(of: volume))", "/dev/\(group.name)/\(volume.name)"]
     }
 
     /// Who keeps it busy: mounts, other devices on top, processes.
-    func users(_ group: VolumeGroup, _ volume: LogicalVolume, _ files: HostFiles) -> [String] {
+    package func users(_ group: VolumeGroup, _ volume: LogicalVolume, _ files: HostFiles) -> [String] {
         var users: [String] = []
         if let device = DeviceNumber(number) {
             users += MountTable(files: files).mounts(of: device).map { "mounted on \($0.mountPoint)" }
@@ -50,25 +50,25 @@ struct LogicalVolumeDevice: Sendable, Equatable {
 }
 
 /// The superblock of a GFS2 filesystem, 65536 bytes into its device (gfs2_ondisk.h, struct gfs2_sb; big-endian).
-struct GFS2Superblock: Sendable, Equatable {
+package struct GFS2Superblock: Sendable, Equatable {
     /// Where it lies.
-    static let offsetBytes = 65536
+    package static let offsetBytes = 65536
     /// How much of it is read: one block of the smallest device that holds GFS2.
-    static let lengthBytes = 4096
+    package static let lengthBytes = 4096
     private static let magic: [UInt8] = [0x01, 0x16, 0x19, 0x70]
     private static let typeSuperblock: [UInt8] = [0, 0, 0, 1]
 
     /// `lock_dlm` or `lock_nolock`.
-    var lockProtocol: String
+    package var lockProtocol: String
     /// `CLUSTER:NAME`.
-    var lockTable: String
+    package var lockTable: String
     /// Block size in bytes.
-    var blockBytes: Int
+    package var blockBytes: Int
     /// UUID, 32 hexadecimal digits.
-    var uuid: String
+    package var uuid: String
 
     /// Parses the bytes at `offsetBytes`; nil when there is no GFS2.
-    init?(_ bytes: [UInt8]) {
+    package init?(_ bytes: [UInt8]) {
         guard bytes.count >= 272, Array(bytes[0..<4]) == Self.magic, Array(bytes[4..<8]) == Self.typeSuperblock else {
             return nil
         }
@@ -85,7 +85,7 @@ struct GFS2Superblock: Sendable, Equatable {
     /// Reads a device past the page cache, which another client's mkfs does not invalidate here.
     ///
     /// - Throws: `.deadline` when the device does not answer, `.failed` when it cannot be read.
-    static func read(device: String) async throws(StackError) -> GFS2Superblock? {
+    package static func read(device: String) async throws(StackError) -> GFS2Superblock? {
         let answer = await BlockingCall.run(deadlineSeconds: 10) { () -> Result<[UInt8], StackError> in
             do throws(StackError) {
                 return .success(try block(device))
@@ -128,9 +128,9 @@ struct GFS2Superblock: Sendable, Equatable {
 }
 
 /// What `gfs2_edit -p jindex` prints of a filesystem's journals.
-enum GFS2Journals {
+package enum GFS2Journals {
     /// How many there are; nil when the text is no journal index.
-    static func count(_ text: String) -> Int? {
+    package static func count(_ text: String) -> Int? {
         guard text.split(whereSeparator: \.isNewline).contains(where: { $0.hasPrefix("Directory block") }) else {
             return nil
         }

@@ -294,16 +294,16 @@ public struct LogicalVolumeLayer: Layer {
 }
 
 /// What `lvs` says of one logical volume.
-struct LogicalVolumeFacts: Sendable, Equatable {
-    var uuid: String
-    var sizeBytes: UInt64
-    var tags: [String]
+package struct LogicalVolumeFacts: Sendable, Equatable {
+    package var uuid: String
+    package var sizeBytes: UInt64
+    package var tags: [String]
 
     /// The fields of `lvs` that this is made from.
-    static let fields = ["vg_name", "lv_name", "lv_uuid", "lv_size", "lv_tags"]
+    package static let fields = ["vg_name", "lv_name", "lv_uuid", "lv_size", "lv_tags"]
 
     /// The volumes of one group, by name.
-    static func volumes(of group: String, _ rows: [[String: String]]) -> [String: LogicalVolumeFacts] {
+    package static func volumes(of group: String, _ rows: [[String: String]]) -> [String: LogicalVolumeFacts] {
         var volumes: [String: LogicalVolumeFacts] = [:]
         for row in rows where row["vg_name"] == group {
             guard let name = row["lv_name"] else { continue }

@@ -1,7 +1,8 @@
+import Glibc
 import Rack
 
 /// What the physical volumes of a group say, compared with the inventory.
-enum VolumeGroupFinding: Sendable, Equatable {
+package enum VolumeGroupFinding: Sendable, Equatable {
     /// No volume group of this name, and none on its maps; `orphans` are maps that are physical volumes of no group.
     case absent(orphans: [String])
     /// The group as wanted.
@@ -12,13 +13,13 @@ enum VolumeGroupFinding: Sendable, Equatable {
     case conflict(cause: String, advice: String)
 
     /// The fields of `pvs` that this is made from.
-    static let fields = [
+    package static let fields = [
         "pv_name", "pv_fmt", "vg_name", "vg_uuid", "vg_shared", "vg_lock_type", "vg_lock_args", "vg_extent_size",
         "vg_extent_count", "vg_free_count", "lv_count", "pv_count", "vg_missing_pv_count",
     ]
 
     /// Judges the rows of `pvs -a` over a group's maps.
-    init(_ group: VolumeGroup, devices: [String], clusterName: String, rows: [[String: String]]) {
+    package init(_ group: VolumeGroup, devices: [String], clusterName: String, rows: [[String: String]]) {
         func say(_ cause: String, _ advice: String) -> VolumeGroupFinding { .conflict(cause: cause, advice: advice) }
         let ours = rows.filter { devices.contains($0["pv_name"] ?? "") }
         for row in ours {
@@ -65,18 +66,18 @@ enum VolumeGroupFinding: Sendable, Equatable {
 }
 
 /// The figures of a volume group.
-struct VolumeGroupFacts: Sendable, Equatable {
-    var uuid: String
-    var lockType: String
-    var lockCluster: String
-    var extentBytes: UInt64
-    var extents: UInt64
-    var freeExtents: UInt64
-    var logicalVolumes: Int
-    var physicalVolumes: Int
-    var missing: Int
+package struct VolumeGroupFacts: Sendable, Equatable {
+    package var uuid: String
+    package var lockType: String
+    package var lockCluster: String
+    package var extentBytes: UInt64
+    package var extents: UInt64
+    package var freeExtents: UInt64
+    package var logicalVolumes: Int
+    package var physicalVolumes: Int
+    package var missing: Int
 
-    init(_ row: [String: String]) {
+    package init(_ row: [String: String]) {
         uuid = row["vg_uuid"] ?? ""
         lockType = row["vg_lock_type"] ?? ""
         // `1.0.0:client`: the version of the lock format, and the cluster it was made in.
@@ -94,31 +95,39 @@ struct VolumeGroupFacts: Sendable, Equatable {
 ///
 /// `vgcreate` labels the physical volumes before the group exists. A label without a group is somebody's until this note
 /// says that it is what an interrupted run of ours left.
-struct CreationNote: Sendable {
-    let folder: String
-    let group: String
+package struct CreationNote: Sendable {
+    package let folder: String
+    package let group: String
+
+    package init(folder: String, group: String) {
+        self.folder = folder
+        self.group = group
+    }
 
     private var path: String { "\(folder)/vgcreate-\(group)" }
 
     /// Notes the creation, on the maps with these UUIDs.
-    func write(mapUUIDs: [String]) throws(StackError) {
+    package func write(mapUUIDs: [String]) throws(StackError) {
         try makeFolder(folder)
         try writeFileAtomically(path, mapUUIDs.joined(separator: "\n") + "\n")
     }
 
     /// Whether a creation on exactly these maps was begun and not finished.
-    func isBegun(mapUUIDs: [String]) -> Bool {
+    package func isBegun(mapUUIDs: [String]) -> Bool {
         readTextFile(path).map { $0.split(separator: "\n").map(String.init) == mapUUIDs } ?? false
     }
 
     /// Takes the note away.
-    func remove() { removeFile(path) }
+    package func remove() {
+        removeFile(path)
+        _ = unsafe rmdir(folder)
+    }
 }
 
 /// What may be done about a map on which a group is to be made.
-enum CreationCheck {
+package enum CreationCheck {
     /// Throws unless every map is empty, or carries only the labels of our own interrupted creation.
-    static func require(
+    package static func require(
         _ findings: [(device: String, signatures: [DeviceSignature])], orphans: [String], isBegun: Bool
     ) throws(StackError) {
         for (device, signatures) in findings {

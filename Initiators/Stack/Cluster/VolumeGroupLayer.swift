@@ -54,7 +54,7 @@ public struct VolumeGroupLayer: Layer {
     /// What lvmlockd holds; nil when it does not run or does not answer.
     static func locks(_ context: StackContext) async -> VolumeLocks? {
         guard ClusterDaemon.volumeLocks.runningProcess(context.files) != nil else { return nil }
-        let answer = try? await context.commands.run("lvmlockctl", ["-i"], deadlineSeconds: 15)
+        let answer = try? await VolumeLocksReader.read(context)
         return answer.flatMap { $0.isSuccess ? VolumeLocks(parsing: $0.standardOutput) : nil }
     }
 
@@ -265,7 +265,7 @@ public struct VolumeGroupLayer: Layer {
             layer: .volumeGroup, name: "start the lockspace of \(group.name)", object: group.name, deadlineSeconds: 100,
             group: number
         ) {
-            let answer = try await context.commands.run("lvmlockctl", ["-i"], deadlineSeconds: 15)
+            let answer = try await VolumeLocksReader.read(context)
             if let known = VolumeLocks(parsing: answer.standardOutput).group(named: group.name), !known.isLeaving {
                 return .alreadyThere
             }
@@ -277,7 +277,7 @@ public struct VolumeGroupLayer: Layer {
                 "lockspace lvm_\(group.name)", deadlineSeconds: 30,
                 advice: { _ in "see what it waits for: dlm_tool ls; dlm_tool status; lvmlockctl -i" },
                 probe: {
-                    let answer = try await context.commands.run("lvmlockctl", ["-i"], deadlineSeconds: 15)
+                    let answer = try await VolumeLocksReader.read(context)
                     let known = VolumeLocks(parsing: answer.standardOutput).group(named: group.name)
                     return known.map { !$0.isLeaving } ?? false ? WaitState.done(true) : .waiting("it has not started")
                 })
@@ -331,7 +331,7 @@ public struct VolumeGroupLayer: Layer {
             deadlineSeconds: 60, group: number
         ) {
             try await ClusterDaemon.volumeLocks.start(context, deadlineSeconds: 25) {
-                try await context.commands.run("lvmlockctl", ["-i"], deadlineSeconds: 15).isSuccess
+                try await VolumeLocksReader.read(context).isSuccess
             }
         }
     }
@@ -339,7 +339,7 @@ public struct VolumeGroupLayer: Layer {
     private static func lockStop(
         _ group: VolumeGroup, _ devices: [String], _ context: StackContext
     ) async throws -> StepOutcome {
-        let answer = try await context.commands.run("lvmlockctl", ["-i"], deadlineSeconds: 15)
+        let answer = try await VolumeLocksReader.read(context)
         let isKnown = VolumeLocks(parsing: answer.standardOutput).group(named: group.name) != nil
         if isKnown {
             let vector = LVMCommand.arguments("vgchange", devices: devices, ["--lockstop", group.name])
