@@ -57,7 +57,7 @@ on_all_clients() {
     local -a pids=()
     folder=$(mktemp -d "$RUN/parallel.XXXXXX")
     for node in "${CLIENTS[@]}"; do
-        "$1" "$node" "${@:2}" >"$folder/$node" 2>&1 &
+        (trap - ERR; "$1" "$node" "${@:2}") >"$folder/$node" 2>&1 &
         pids+=($!)
     done
     for pid in "${pids[@]}"; do

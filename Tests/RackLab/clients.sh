@@ -18,13 +18,20 @@ client_power_on() {
         number=$((number + 1))
     done
     ssh_close "$node"
-    # A process group of its own (setsid), so that the whole node can be killed at once; memory from /dev/shm.
-    LD_PRELOAD=$STATE/bin-lab/xsave-ptrace.so TMPDIR=/dev/shm setsid ip netns exec "$FABRIC" \
+    # A process group of its own (setsid), so that the whole node can be killed at once.
+    LD_PRELOAD=$STATE/bin-lab/xsave-ptrace.so TMPDIR=$(memory_folder) setsid ip netns exec "$FABRIC" \
         linux.uml mem="${RACK_CLIENT_MEMORY:-768M}" umid="$node" uml_dir="$RUN/uml" \
         root=/dev/root rootfstype=hostfs hostfs=/ ro init="$STATE/bin-lab/node-init" rack_node="$folder" quiet \
         con0=null,fd:1 con=null ssl=null "${wires[@]}" </dev/null >>"$STATE/logs/$node.log" 2>&1 &
     remember "$node" $!
     disown $!
+}
+
+# memory_folder: where the kernel keeps the (deleted) file that is its memory: /dev/shm when it is large enough.
+memory_folder() {
+    local free
+    free=$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1) || free=0
+    if ((free > 2 * 1024 * 1024)); then echo /dev/shm; else echo "$STATE"; fi
 }
 
 client_answers() {

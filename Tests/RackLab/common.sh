@@ -39,7 +39,7 @@ wait_for() {
             say "rack: waited $seconds s for $what, in vain"
             return 1
         fi
-        sleep 0.1
+        sleep 0.2
     done
 }
 

@@ -52,10 +52,12 @@ exec_command() {
     if is_storage_host "$node"; then
         local init
         init=$(process_of "$node") || die "$node does not run; start it with: Tests/rack start $node"
-        exec nsenter --target "$init" --net --mount --uts --pid -- "$@"
+        exec nsenter --target "$init" --net --mount --uts --pid -- env PATH="$STATE/bin:$PATH" "$@"
     fi
     is_running "$node" || die "$node does not run; start it with: Tests/rack start $node"
     local mark=/run/rack/exec.$$ child code=0
+    # The command's failure is the caller's business.
+    trap - ERR
     # setsid: the command leads a process group on the node, which is what gets the signal.
     # shellcheck disable=SC2016 # expanded on the node
     node_run "$node" setsid --wait bash -c 'mark=$1; shift; echo $$ >"$mark"; exec "$@"' exec "$mark" "$@" <&0 &

@@ -68,7 +68,7 @@ disable_new_services() {
     while read -r unit; do
         deb-systemd-helper disable "$unit" >/dev/null 2>&1 || true
     done < <(dpkg -L "$@" 2>/dev/null | sed -n 's|.*/lib/systemd/system/\([^/]*\.\(service\|socket\)\)$|\1|p' |
-        grep -E '^(open-iscsi|iscsid|corosync|dlm|lvmlockd|lvmlocks|dropbear|gfs2)' | sort -u)
+        { grep -E '^(open-iscsi|iscsid|corosync|dlm|lvmlockd|lvmlocks|gfs2)' || true; } | sort -u)
 }
 
 check_swift() {

@@ -7,7 +7,7 @@ in_storage() {
     local host=$1 init
     shift
     init=$(process_of "$host") || die "$host does not run; start it with: Tests/rack start $host"
-    nsenter --target "$init" --net --mount --uts --pid -- "$@"
+    nsenter --target "$init" --net --mount --uts --pid -- env PATH="$STATE/bin:$PATH" "$@"
 }
 
 storage_host_up() {
