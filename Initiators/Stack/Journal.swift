@@ -42,6 +42,19 @@ public struct JournalContents: Sendable {
         public var lastStepEnded: Bool
         /// How it ended: `done`, `failed`; nil for a run that was cut short.
         public var result: String?
+
+        /// Makes a run.
+        public init(
+            verb: String, pid: Int, began: String, lastStep: String? = nil, lastStepEnded: Bool = false,
+            result: String? = nil
+        ) {
+            self.verb = verb
+            self.pid = pid
+            self.began = began
+            self.lastStep = lastStep
+            self.lastStepEnded = lastStepEnded
+            self.result = result
+        }
     }
 
     /// The runs, oldest first.
@@ -136,6 +149,11 @@ public final class Journal: Sendable {
     /// Opens the journal for a run. The caller holds the host's lock.
     public static func open(path: String) throws(StackError) -> Journal {
         if let slash = path.lastIndex(of: "/") { try makeFolder(String(path[..<slash]), mode: 0o700) }
+        var status = stat()
+        if unsafe lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            throw StackError(
+                .failed, object: path, cause: "the journal is no regular file", advice: "move it out of the way")
+        }
         let bytes = readSmallFile(path, limitBytes: 64 << 20) ?? []
         let contents = JournalContents(parsing: String(decoding: bytes, as: UTF8.self))
         if bytes.count > limitBytes {

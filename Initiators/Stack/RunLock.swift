@@ -9,6 +9,12 @@ public final class RunLock: Sendable {
         public var pid: Int32
         /// What it does: `up`, `down`, `monitor`.
         public var purpose: String
+
+        /// Makes a holder.
+        public init(pid: Int32, purpose: String) {
+            self.pid = pid
+            self.purpose = purpose
+        }
     }
 
     private let descriptor: Int32

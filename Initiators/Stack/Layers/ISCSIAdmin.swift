@@ -1,21 +1,21 @@
 import Rack
 
 /// iscsiadm's records and exit codes: how a session is declared to open-iscsi, and what its refusals mean.
-enum ISCSIAdmin {
+package enum ISCSIAdmin {
     /// The interface record that our sessions go through.
     ///
     /// It carries the client's initiator name, so the host's own /etc/iscsi/initiatorname.iscsi stays as it is, and
     /// other sessions of this host keep the name they have.
-    static func interfaceName(_ inventory: Inventory) -> String { "rack-\(inventory.name)" }
+    package static func interfaceName(_ inventory: Inventory) -> String { "rack-\(inventory.name)" }
 
     /// Where open-iscsi keeps its records on Debian and elsewhere.
-    static let databaseFolders = ["/etc/iscsi", "/var/lib/iscsi"]
+    package static let databaseFolders = ["/etc/iscsi", "/var/lib/iscsi"]
 
     /// The settings of a session's node record.
     ///
     /// Everything that decides how long a dead path is waited for is set, whatever iscsid.conf says: a client with the
     /// defaults waits 120 s and more for each path.
-    static func nodeSettings(_ timeouts: Timeouts) -> [(name: String, value: String)] {
+    package static func nodeSettings(_ timeouts: Timeouts) -> [(name: String, value: String)] {
         [
             ("node.startup", "manual"),
             ("node.conn[0].startup", "manual"),
@@ -42,23 +42,23 @@ enum ISCSIAdmin {
         ]
     }
 
-    static let loginTimeoutSeconds = 5
-    static let loginTries = 2
-    static let logoutTimeoutSeconds = 5
+    package static let loginTimeoutSeconds = 5
+    package static let loginTries = 2
+    package static let logoutTimeoutSeconds = 5
     /// iscsid tries, waits a second or two, tries again; iscsiadm waits for it.
-    static let loginDeadlineSeconds = loginTimeoutSeconds * loginTries + 15
-    static let logoutDeadlineSeconds = 30
+    package static let loginDeadlineSeconds = loginTimeoutSeconds * loginTries + 15
+    package static let logoutDeadlineSeconds = 30
 
     /// A portal as iscsiadm takes it, with its tag: `10.77.0.21:3260,4711`.
-    static func portalArgument(_ portal: Portal) -> String { "\(portal.endpoint),\(portal.tag)" }
+    package static func portalArgument(_ portal: Portal) -> String { "\(portal.endpoint),\(portal.tag)" }
 
     /// The arguments that name one node record.
-    static func recordArguments(_ path: WantedPath, interface: String) -> [String] {
+    package static func recordArguments(_ path: WantedPath, interface: String) -> [String] {
         ["-m", "node", "-T", path.volume.targetName, "-p", portalArgument(path.portal.portal), "-I", interface]
     }
 
     /// What an exit code of iscsiadm means, in one phrase (open-iscsi, include/iscsi_err.h).
-    static func meaning(of exitCode: Int32) -> String {
+    package static func meaning(of exitCode: Int32) -> String {
         switch exitCode {
         case 1: "iscsiadm failed without saying why"
         case 2: "there is no such session"
@@ -85,13 +85,28 @@ enum ISCSIAdmin {
         }
     }
 
+    /// Runs iscsiadm on its records, again when it trips over another one that works on the same folder: its lock does
+    /// not cover making and removing folders.
+    package static func onRecords(
+        _ commands: CommandRunner, _ arguments: [String]
+    ) async throws(StackError) -> CommandResult {
+        var result = try await commands.run("iscsiadm", arguments, deadlineSeconds: 15)
+        for attempt in 1..<6 where result.exitCode == databaseFailed {
+            try? await Task.sleep(for: .milliseconds(50 * attempt))
+            result = try await commands.run("iscsiadm", arguments, deadlineSeconds: 15)
+        }
+        return result
+    }
+
+    /// open-iscsi's records could not be read or written.
+    package static let databaseFailed: Int32 = 6
     /// Exit codes that mean that the work was done before: a session exists, a record or session is gone.
-    static let sessionExists: Int32 = 15
-    static let sessionNotFound: Int32 = 2
-    static let noObjectsFound: Int32 = 21
+    package static let sessionExists: Int32 = 15
+    package static let sessionNotFound: Int32 = 2
+    package static let noObjectsFound: Int32 = 21
 
     /// iscsiadm's own reason, out of lines like `iscsiadm: initiator reported error (8 - connection timed out)`.
-    static func reason(_ result: CommandResult) -> String {
+    package static func reason(_ result: CommandResult) -> String {
         let meaning = meaning(of: result.exitCode)
         let lines = result.standardError.split(whereSeparator: \.isNewline).map(String.init)
         for line in lines {

@@ -5,7 +5,7 @@ import Rack
 ///
 /// A path enters a map only after this: a LUN number that was used again, two targets of one WWID or a portal that
 /// answers with another host's unit would otherwise mix two disks.
-enum PathIdentity {
+package enum PathIdentity {
     /// What does not agree with the inventory, as `wanted ..., found ...`; nil when all of it agrees.
     ///
     /// - Parameters:
@@ -13,7 +13,7 @@ enum PathIdentity {
     ///   - identification: VPD page 83h, read from that path.
     ///   - sizeBytes: The unit's size through that path.
     ///   - portalGroupTag: The session's target portal group tag.
-    static func disagreement(
+    package static func disagreement(
         _ path: WantedPath, identification: DeviceIdentification?, sizeBytes: UInt64, portalGroupTag: Int?
     ) -> String? {
         let wanted = path.volume
@@ -75,9 +75,12 @@ enum PathIdentity {
 
 /// The udev rule that keeps others off raw paths, as multipath-tools' own rules do: LVM, systemd and blkid-made links
 /// pass over devices that carry `DM_MULTIPATH_DEVICE_PATH`, so a volume group is found on the map only.
-enum UdevRule {
-    /// The rule's text for these volumes. `ATTRS{wwid}` is the kernel's copy of the unit's VPD page 83h.
-    static func text(_ volumes: [Volume]) -> String {
+package enum UdevRule {
+    /// The rule's text for these volumes.
+    ///
+    /// `ATTRS{wwid}` is what the kernel made of the unit's VPD page 83h: `naa.` and the digits, or, where it finds the T10
+    /// designator better, that text, which storaged ends with the same digits.
+    package static func text(_ volumes: [Volume]) -> String {
         var lines = [
             "# Written by attach up, removed by attach down. Raw paths of multipath maps are nobody else's.",
             "ACTION==\"remove\", GOTO=\"attach_end\"",
@@ -85,7 +88,7 @@ enum UdevRule {
             "KERNEL!=\"sd*\", GOTO=\"attach_end\"",
         ]
         for volume in volumes {
-            lines.append("ATTRS{wwid}==\"naa.\(volume.wwidDigits)\", ENV{DM_MULTIPATH_DEVICE_PATH}=\"1\"")
+            lines.append("ATTRS{wwid}==\"*\(volume.wwidDigits)\", ENV{DM_MULTIPATH_DEVICE_PATH}=\"1\"")
         }
         lines += [
             "ENV{DM_MULTIPATH_DEVICE_PATH}!=\"1\", GOTO=\"attach_end\"",

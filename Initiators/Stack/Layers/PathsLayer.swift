@@ -183,7 +183,8 @@ public struct PathsLayer: Layer {
             }
             if case .failure(let error)? = scanned { throw StackError(error) }
         }
-        for _ in 0..<200 {
+        let end = ContinuousClock.now + .seconds(5)
+        while ContinuousClock.now < end {
             if let device = find(), let name = device.blockName {
                 do {
                     try await Udev.waitInitialized(blockName: name, deadlineSeconds: 15)

@@ -17,7 +17,7 @@ public struct SessionsLayer: Layer {
 
     // MARK: - Looking
 
-    /// One object a wanted session (`10.77.0.21:3260 mpath0`), then leftovers, then `iscsid`.
+    /// One object a wanted session (`10.77.0.21:3260 mpath0`), then leftovers, then `iscsid` and the monitor.
     public func observe(_ scope: StackScope) async -> [ObservedObject] {
         let sessions = ISCSISession.all(files: context.files)
         let interface = ISCSIAdmin.interfaceName(scope.inventory)
@@ -45,6 +45,10 @@ public struct SessionsLayer: Layer {
                     ]))
         }
         objects.append(observeDaemon(sessionCount: sessions.count))
+        // `down` ends the monitor here, after the maps that it watches.
+        var monitor = MonitorService(context).observe(scope)
+        monitor.layer = .sessions
+        objects.append(monitor)
         if hasInterface(interface) {
             objects.append(
                 ObservedObject(
@@ -185,14 +189,14 @@ public struct SessionsLayer: Layer {
             object: "interface \(interface)", deadlineSeconds: 20, group: 2
         ) {
             let base = ["-m", "iface", "-I", interface, "-o"]
-            let made = try await context.commands.run("iscsiadm", base + ["new"], deadlineSeconds: 15)
+            let made = try await ISCSIAdmin.onRecords(context.commands, base + ["new"])
             guard made.isSuccess else {
                 throw StackError(
                     .failed, object: interface, cause: ISCSIAdmin.reason(made), advice: "look: iscsiadm -m iface")
             }
             for (name, value) in [("iface.transport_name", "tcp"), ("iface.initiatorname", initiatorName)] {
-                let set = try await context.commands.run(
-                    "iscsiadm", base + ["update", "-n", name, "-v", value], deadlineSeconds: 15)
+                let set = try await ISCSIAdmin.onRecords(
+                    context.commands, base + ["update", "-n", name, "-v", value])
                 guard set.isSuccess else {
                     _ = try? await context.commands.run("iscsiadm", base + ["delete"], deadlineSeconds: 15)
                     throw StackError(
@@ -217,15 +221,15 @@ public struct SessionsLayer: Layer {
             let owned = OwnedObject.session(path.volume, path.portal)
             try context.journal?.own(owned)
             let record = ISCSIAdmin.recordArguments(path, interface: interface)
-            let declared = try await context.commands.run("iscsiadm", record + ["-o", "new"], deadlineSeconds: 15)
+            let declared = try await ISCSIAdmin.onRecords(context.commands, record + ["-o", "new"])
             guard declared.isSuccess else {
                 throw StackError(
                     .failed, object: path.sessionName, cause: ISCSIAdmin.reason(declared),
                     advice: "look: iscsiadm -m node")
             }
             let assignments = settings.flatMap { ["-n", $0.name, "-v", $0.value] }
-            let set = try await context.commands.run(
-                "iscsiadm", record + ["-o", "update"] + assignments, deadlineSeconds: 15)
+            let set = try await ISCSIAdmin.onRecords(
+                context.commands, record + ["-o", "update"] + assignments)
             guard set.isSuccess else {
                 throw StackError(
                     .failed, object: path.sessionName, cause: "its settings were refused: \(ISCSIAdmin.reason(set))",
@@ -236,7 +240,7 @@ public struct SessionsLayer: Layer {
             if login.isSuccess { return .created }
             if login.exitCode == ISCSIAdmin.sessionExists { return .alreadyThere }
             // Nothing half done: the record goes again, and with it the retries of a login that did not work.
-            _ = try? await context.commands.run("iscsiadm", record + ["-o", "delete"], deadlineSeconds: 15)
+            _ = try? await ISCSIAdmin.onRecords(context.commands, record + ["-o", "delete"])
             throw StackError(
                 .noPath, object: "\(path.portal.hostName) \(path.endpoint)",
                 cause: "login to \(path.volume.name) failed: \(ISCSIAdmin.reason(login))",
@@ -325,8 +329,8 @@ public struct SessionsLayer: Layer {
                         advice: "see who holds its device: attach status; then run attach down again")
                 }
             }
-            let deleted = try await context.commands.run(
-                "iscsiadm", ["-m", "node", "-T", target, "-p", portal, "-o", "delete"], deadlineSeconds: 15)
+            let deleted = try await ISCSIAdmin.onRecords(
+                context.commands, ["-m", "node", "-T", target, "-p", portal, "-o", "delete"])
             guard deleted.isSuccess || deleted.exitCode == ISCSIAdmin.noObjectsFound else {
                 throw StackError(
                     .failed, object: object.name, cause: "its record stays: \(ISCSIAdmin.reason(deleted))",

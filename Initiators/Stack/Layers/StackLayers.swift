@@ -2,7 +2,11 @@
 public enum StackLayers {
     /// All layers, lowest first.
     public static func all(_ context: StackContext) -> [any Layer] {
-        [SessionsLayer(context), PathsLayer(context), MapsLayer(context)]
+        [
+            SessionsLayer(context), PathsLayer(context), MapsLayer(context),
+            MembershipLayer(context), LocksLayer(context), VolumeGroupLayer(context), LogicalVolumeLayer(context),
+            FilesystemLayer(context),
+        ]
     }
 
     /// The systemd unit that runs the monitor by this command.

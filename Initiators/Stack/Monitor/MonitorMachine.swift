@@ -10,43 +10,66 @@ import Rack
 /// - Before it is used again, its identity was read from it anew: behind a session that came back may be another unit.
 /// - Queueing ends `queueSeconds` after the last path went, and begins again with the first that is back.
 /// - Tables are changed, units scanned and logins tried only while no run of `up` or `down` is under way.
-struct MonitorMachine {
+package struct MonitorMachine {
     /// Names a path: volume and portal.
-    struct PathKey: Hashable {
-        var volume: String
-        var endpoint: String
+    package struct PathKey: Hashable {
+        package var volume: String
+        package var endpoint: String
+
+        package init(volume: String, endpoint: String) {
+            self.volume = volume
+            self.endpoint = endpoint
+        }
     }
 
     /// What a look found of one path.
-    struct PathView: Equatable {
-        var hasSession: Bool
-        var sessionIsUp: Bool
-        var device: String?
-        var number: DMDeviceNumber?
+    package struct PathView: Equatable {
+        package var hasSession: Bool
+        package var sessionIsUp: Bool
+        package var device: String?
+        package var number: DMDeviceNumber?
+
+        package init(hasSession: Bool, sessionIsUp: Bool, device: String?, number: DMDeviceNumber?) {
+            self.hasSession = hasSession
+            self.sessionIsUp = sessionIsUp
+            self.device = device
+            self.number = number
+        }
     }
 
     /// What a look found of one map.
-    struct MapView: Equatable {
+    package struct MapView: Equatable {
         /// The table's paths in its order, and whether the kernel would use each.
-        var paths: [(number: DMDeviceNumber, isActive: Bool)]
-        var isQueueing: Bool
+        package var paths: [(number: DMDeviceNumber, isActive: Bool)]
+        package var isQueueing: Bool
 
-        static func == (left: MapView, right: MapView) -> Bool {
+        package init(paths: [(number: DMDeviceNumber, isActive: Bool)], isQueueing: Bool) {
+            self.paths = paths
+            self.isQueueing = isQueueing
+        }
+
+        package static func == (left: MapView, right: MapView) -> Bool {
             left.isQueueing == right.isQueueing && left.paths.elementsEqual(right.paths, by: ==)
         }
     }
 
     /// One look at the host.
-    struct Look: Equatable {
-        var paths: [PathKey: PathView]
+    package struct Look: Equatable {
+        package var paths: [PathKey: PathView]
         /// The maps that exist, by name.
-        var maps: [String: MapView]
+        package var maps: [String: MapView]
         /// Whether `up` or `down` is at work.
-        var runIsUnderWay: Bool
+        package var runIsUnderWay: Bool
+
+        package init(paths: [PathKey: PathView], maps: [String: MapView], runIsUnderWay: Bool) {
+            self.paths = paths
+            self.maps = maps
+            self.runIsUnderWay = runIsUnderWay
+        }
     }
 
     /// What a check found.
-    enum CheckResult: Equatable {
+    package enum CheckResult: Equatable {
         case up(latencyMilliseconds: Double)
         case down(String)
         /// Answers as another unit.
@@ -54,7 +77,7 @@ struct MonitorMachine {
     }
 
     /// What is to be done.
-    enum Action: Equatable {
+    package enum Action: Equatable {
         /// Ask this device whether it takes I/O; first who it is, when `verify`.
         case check(PathKey, device: String, verify: Bool)
         case failPath(map: String, DMDeviceNumber)
@@ -95,13 +118,13 @@ struct MonitorMachine {
         var isReloading = false
     }
 
-    static let flapSeconds = 60.0
-    static let steadySeconds = 120.0
-    static let mostGoodChecks = 16
-    static let scanSeconds = 10.0
-    static let loginSeconds = 30.0
+    package static let flapSeconds = 60.0
+    package static let steadySeconds = 120.0
+    package static let mostGoodChecks = 16
+    package static let scanSeconds = 10.0
+    package static let loginSeconds = 30.0
 
-    let volumes: [Volume]
+    package let volumes: [Volume]
     private let wanted: [PathKey: WantedPath]
     private let order: [PathKey]
     private let checkSeconds: Double
@@ -109,7 +132,7 @@ struct MonitorMachine {
     private var maps: [String: MapTrack]
     private var runIsUnderWay = false
 
-    init(volumes: [Volume], paths: [WantedPath], checkSeconds: Int, now: Double) {
+    package init(volumes: [Volume], paths: [WantedPath], checkSeconds: Int, now: Double) {
         self.volumes = volumes
         self.checkSeconds = Double(max(1, checkSeconds))
         order = paths.map { PathKey(volume: $0.volume.name, endpoint: $0.endpoint) }
@@ -119,15 +142,15 @@ struct MonitorMachine {
     }
 
     /// What the inventory wants of a path.
-    func wantedPath(_ key: PathKey) -> WantedPath? { wanted[key] }
+    package func wantedPath(_ key: PathKey) -> WantedPath? { wanted[key] }
 
     /// Whether every path with a device was checked once.
-    var isReady: Bool { tracks.values.allSatisfy { $0.view.device == nil || $0.wasChecked } }
+    package var isReady: Bool { tracks.values.allSatisfy { $0.view.device == nil || $0.wasChecked } }
 
     // MARK: - Inputs
 
     /// Takes a look at the host.
-    mutating func look(_ look: Look, now: Double) -> [Action] {
+    package mutating func look(_ look: Look, now: Double) -> [Action] {
         runIsUnderWay = look.runIsUnderWay
         var actions: [Action] = []
         for key in order { actions += takeView(look.paths[key], of: key, now: now) }
@@ -139,7 +162,7 @@ struct MonitorMachine {
     }
 
     /// Takes the result of a check that `look` asked for.
-    mutating func checked(_ key: PathKey, device: String, _ result: CheckResult, now: Double) -> [Action] {
+    package mutating func checked(_ key: PathKey, device: String, _ result: CheckResult, now: Double) -> [Action] {
         guard var track = tracks[key] else { return [] }
         track.isChecking = false
         // A result for a device that has been replaced meanwhile says nothing about the new one.
@@ -169,7 +192,7 @@ struct MonitorMachine {
     }
 
     /// Ends queueing where its time is over; to be called when `nextDeadline` has come.
-    mutating func tick(now: Double) -> [Action] {
+    package mutating func tick(now: Double) -> [Action] {
         var actions: [Action] = []
         for volume in volumes {
             guard var map = maps[volume.name], let since = map.allDownSince, !map.queueingEnded,
@@ -186,10 +209,10 @@ struct MonitorMachine {
     }
 
     /// A table was changed, or could not be.
-    mutating func reloaded(_ map: String) { maps[map]?.isReloading = false }
+    package mutating func reloaded(_ map: String) { maps[map]?.isReloading = false }
 
     /// When `tick` has something to do next; nil when nothing is waited for.
-    var nextDeadline: Double? {
+    package var nextDeadline: Double? {
         volumes.compactMap { volume -> Double? in
             guard let map = maps[volume.name], let since = map.allDownSince, !map.queueingEnded,
                 map.view?.isQueueing ?? false
@@ -248,6 +271,7 @@ struct MonitorMachine {
             else { continue }
             if !path.isActive, track.state == .up {
                 actions += setAside(key, .down, "I/O error", now: now)
+                tracks[key]?.isVerified = false
                 tracks[key]?.lastCheck = -.infinity
             } else if path.isActive, track.state != .up, track.wasChecked {
                 actions.append(.failPath(map: volume.name, number))
@@ -391,7 +415,7 @@ struct MonitorMachine {
     /// - Parameters:
     ///   - now: The machine's clock.
     ///   - wallSeconds: Unix time at that moment.
-    func mapStates(now: Double, wallSeconds: Int) -> [MonitorState.Map] {
+    package func mapStates(now: Double, wallSeconds: Int) -> [MonitorState.Map] {
         volumes.compactMap { volume in
             guard let map = maps[volume.name], let view = map.view else { return nil }
             let paths = order.filter { $0.volume == volume.name }.compactMap { key -> MonitorState.Path? in

@@ -91,7 +91,7 @@ struct MonitorService: Sendable {
 
     /// The step that ends the monitor; nil when it does not run and left nothing.
     func stopStep(_ observation: StackObservation, group: Int) -> Step? {
-        let object = observation.object(.maps, Self.objectName)
+        let object = observation.object(.sessions, Self.objectName)
         let hasUnit = object?.facts["unit"] == "yes"
         let pid = object?.facts["pid"].flatMap { Int32($0) }
         guard hasUnit || pid != nil else { return nil }

@@ -153,7 +153,14 @@ private struct Judgement {
 
     /// Objects the inventory wants, without daemons and leftovers.
     private var wanted: [ObservedObject] {
-        observation.objects.filter { $0.facts["kind"] != "aux" && $0.facts["leftover"] == nil }
+        let seen = observation.objects.filter { $0.facts["kind"] != "aux" && $0.facts["leftover"] == nil }
+        // A filesystem that no layer says anything about is not there.
+        let unseen = scope.filesystems.filter { filesystem in
+            !seen.contains {
+                $0.layer == .filesystem && ($0.name == filesystem.mountPoint || $0.name == filesystem.name)
+            }
+        }
+        return seen + unseen.map { ObservedObject(layer: .filesystem, name: $0.mountPoint, state: .absent) }
     }
 
     var verdict: (StatusReport.Verdict, String, String) {

@@ -50,9 +50,9 @@ struct TextTable {
 }
 
 /// Texts for figures.
-enum Figures {
+package enum Figures {
     /// `42s`, `3m 20s`, `2h 5m`, `3d 4h`.
-    static func duration(seconds: Int) -> String {
+    package static func duration(seconds: Int) -> String {
         let seconds = max(0, seconds)
         if seconds < 60 { return "\(seconds)s" }
         if seconds < 3600 { return seconds % 60 == 0 ? "\(seconds / 60)m" : "\(seconds / 60)m \(seconds % 60)s" }
@@ -61,10 +61,10 @@ enum Figures {
     }
 
     /// Seconds with two digits after the point, `1.25 s`.
-    static func seconds(_ seconds: Double) -> String { "\(decimal(seconds, digits: 2)) s" }
+    package static func seconds(_ seconds: Double) -> String { "\(decimal(seconds, digits: 2)) s" }
 
     /// A number with so many digits after the point.
-    static func decimal(_ number: Double, digits: Int) -> String {
+    package static func decimal(_ number: Double, digits: Int) -> String {
         let factor = (0..<digits).reduce(1) { value, _ in value * 10 }
         let whole = Int((number * Double(factor)).rounded())
         guard digits > 0 else { return "\(whole)" }
@@ -74,7 +74,7 @@ enum Figures {
     }
 
     /// `1 GiB`, `2.0 GiB`, `512 MiB`, `1000 B`.
-    static func size(bytes: UInt64) -> String {
+    package static func size(bytes: UInt64) -> String {
         let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]
         var unit = 0
         var scale: UInt64 = 1
@@ -87,7 +87,7 @@ enum Figures {
     }
 
     /// `mpath0`, `mpath0 and mpath1`, `mpath0, mpath1 and mpath2`.
-    static func list(_ words: [String]) -> String {
+    package static func list(_ words: [String]) -> String {
         guard let last = words.last, words.count > 1 else { return words.first ?? "" }
         return words.dropLast().joined(separator: ", ") + " and " + last
     }
