@@ -43,30 +43,29 @@ equals() {
     }
 }
 
-# attach_on NODE SECONDS ARGUMENT...: attach there, for the inventory's client of that name, with a deadline.
+# attach_on NODE SECONDS ARGUMENT...: attach there, with a deadline. Inventory and client are attach's own defaults:
+# /etc/rack/rack.yaml, and the node's host name.
 attach_on() {
-    local node=$1 NODE_DEADLINE=$2 verb=$3
-    shift 3
-    node_run "$node" attach "$verb" --rack /etc/rack/rack.yaml --client "$node" "$@" </dev/null
+    local node=$1 NODE_DEADLINE=$2
+    shift 2
+    node_run "$node" attach "$@" </dev/null
 }
 
 # on_all_clients FUNCTION ARGUMENT...: FUNCTION NODE ARGUMENT... for every client at the same time; fails when one does.
-# What each printed follows in the order of the clients.
+# Every line is printed as it comes, with the client's name before it.
 on_all_clients() {
-    local node pid code=0 folder
+    local node pid code=0
     local -a pids=()
-    folder=$(mktemp -d "$RUN/parallel.XXXXXX")
     for node in "${CLIENTS[@]}"; do
-        (trap - ERR; "$1" "$node" "${@:2}") >"$folder/$node" 2>&1 &
+        (
+            trap - ERR
+            "$1" "$node" "${@:2}" 2>&1 | sed -u "s/^/$node: /"
+        ) &
         pids+=($!)
     done
     for pid in "${pids[@]}"; do
         wait "$pid" || code=$?
     done
-    for node in "${CLIENTS[@]}"; do
-        sed "s/^/$node: /" "$folder/$node"
-    done
-    rm -rf "$folder"
     return "$code"
 }
 
@@ -75,13 +74,17 @@ stack_down() { attach_on "$1" "${2:-240}" down "${@:3}"; }
 
 # LVM's own view, read without locks: what the volume group holds must not depend on whether a lock manager answers.
 volume_group_extents() {
-    node_run "$1" vgs --config global/use_lvmlockd=1 --nolocking --noheadings -o vg_extent_count VG0 2>/dev/null | tr -d ' '
+    node_run "$1" vgs --config global/use_lvmlockd=1 --nolocking --noheadings -o vg_extent_count VG0 2>/dev/null |
+        tr -d ' ' || echo unknown
 }
 
 volume_blocks() {
     local bytes
-    bytes=$(node_run "$1" blockdev --getsize64 /dev/VG0/LV0) || return 1
-    echo $((bytes / 4096))
+    if bytes=$(node_run "$1" blockdev --getsize64 /dev/VG0/LV0); then
+        echo $((bytes / 4096))
+    else
+        echo unknown
+    fi
 }
 
 is_mounted() {

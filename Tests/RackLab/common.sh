@@ -24,6 +24,11 @@ die() {
     exit 1
 }
 
+# Where a command failed that nobody expected to fail.
+trap_errors() {
+    trap 'say "rack: failed in ${FUNCNAME[0]:-main} (${BASH_SOURCE[0]##*/} line $LINENO): $BASH_COMMAND"' ERR
+}
+
 usage_error() {
     say "rack: $* (Tests/rack --help)"
     exit 64

@@ -71,8 +71,8 @@ walkthrough() {
     type_on client0 attach discover "${PORTALS[@]}" || die "attach discover failed"
 
     stage "The stack comes up on both clients at once; client0, named first, makes the volume group and the file system"
-    printf 'client0# attach up --timings\nclient1# attach up --timings\n'
-    on_all_clients stack_up 300 --timings || die "attach up failed; logs: $STATE/logs"
+    printf 'client0# attach up\nclient1# attach up\n'
+    on_all_clients stack_up || die "attach up failed; logs: $STATE/logs"
     expect "volume group VG0 has 510 extents of 4 MiB" equals extents 510 "$(volume_group_extents client0)"
     expect "VG0/LV0 has 522,240 blocks of 4 KiB" equals blocks 522240 "$(volume_blocks client0)"
     local node
@@ -83,16 +83,19 @@ walkthrough() {
 
     stage "A file made on one client is there on the other"
     type_on client0 touch /mnt/made-on-client0 || die "touch failed on client0"
-    type_on client1 ls -l /mnt || die "ls failed on client1"
+    type_on client1 ls /mnt || die "ls failed on client1"
     expect "client1 sees the file of client0" node_run client1 test -e /mnt/made-on-client0
     for node in "${CLIENTS[@]}"; do
-        type_on "$node" attach status --rack /etc/rack/rack.yaml --client "$node" ||
+        type_on "$node" attach status ||
             die "attach status on $node is not healthy (exit code $?)"
+    done
+    for node in "${STORAGE_HOSTS[@]}"; do
+        type_on "$node" storaged status || die "storaged status on $node failed (exit code $?)"
     done
 
     stage "The stack goes down on both"
     printf 'client0# attach down\nclient1# attach down\n'
-    on_all_clients stack_down 240 || die "attach down failed; logs: $STATE/logs"
+    on_all_clients stack_down || die "attach down failed; logs: $STATE/logs"
     for node in "${CLIENTS[@]}"; do
         expect "nothing of the stack is left on $node" is_clean "$node"
     done

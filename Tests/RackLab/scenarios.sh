@@ -27,6 +27,8 @@ test_command() {
         lab_up
     fi
 
+    # Failures are what this is about: the scenarios themselves set the trap again.
+    trap - ERR
     local passed=0 failed=0 started log code
     local -a losers=()
     for file in "${files[@]}"; do
@@ -59,12 +61,13 @@ run_scenario() {
     (
         set -euo pipefail
         trap - EXIT
+        trap_errors
         clean_slate
         # shellcheck source=/dev/null
         source "$1"
         echo "$2: $title"
         scenario
-        ((FAILURES == 0))
+        exit $((FAILURES > 0))
     )
 }
 
@@ -76,7 +79,8 @@ keep_evidence() {
         is_running "$node" || continue
         NODE_DEADLINE=20 node_script "$node" >"$folder/$node.txt" 2>&1 <<'END' || true
 set +e
-attach status --rack /etc/rack/rack.yaml --client "$(hostname)"
+attach status
+tail -n 40 /run/attach/*.log
 dmsetup table; dmsetup status
 iscsiadm -m session
 dlm_tool ls

@@ -31,7 +31,7 @@ scenario() {
 # kill_during up|down MILLISECONDS SEED: starts attach on client0 and sends it SIGKILL after that time.
 kill_during() {
     node_script client0 "$1" "$2" "$3" <<'END'
-attach "$1" --rack /etc/rack/rack.yaml --client client0 >/run/rack/killed.out 2>&1 </dev/null &
+attach "$1" >/run/rack/killed.out 2>&1 </dev/null &
 victim=$!
 sleep "$(printf '%d.%03d' $(($2 / 1000)) $(($2 % 1000)))"
 if kill -KILL "$victim" 2>/dev/null; then

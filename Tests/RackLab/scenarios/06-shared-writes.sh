@@ -8,7 +8,7 @@ scenario() {
     local before0 before1 after0 after1
     before0=$(checksums client0)
     before1=$(checksums client1)
-    echo "$before0" | sed 's/^/        /'
+    sed 's/^/        /' <<<"$before0"
     check "nine files are there" equals files 9 "$(wc -l <<<"$before0")"
     check "both clients read the same" equals checksums "$before0" "$before1"
     check "the shared file is what the two wrote" shared_is_complete client0
