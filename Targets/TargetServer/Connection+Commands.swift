@@ -103,6 +103,16 @@ extension Connection {
         let range = operation.range
         jobs[task.index].fileOffset = range.firstBlock * blockBytes
         let commandBytes = range.blockCount * blockBytes
+        if case .read = operation {
+        } else {
+            // Half a block, or a pattern that is no block, is refused before anything of it is written.
+            let announced = machine.task(task).announcesDataOut ? machine.task(task).expectedBytes : 0
+            if let fault = operation.expectedDataOutFault(UInt32(clamping: announced), geometry) {
+                _ = machine.admit(
+                    task, wantedBytes: 0, commandBytes: Int(operation.dataOutLengthBytes(geometry)))
+                return fail(task, fault)
+            }
+        }
         switch operation {
         case .read:
             let length = Int(commandBytes)
