@@ -61,7 +61,7 @@ public struct BlockGeometry: BitwiseCopyable, Sendable, Equatable {
         maximumUnmapBlocks = 1 << 20
         maximumUnmapDescriptors = 256
         unmapGranularityBlocks = 4096 / blockLengthBytes
-        maximumWriteSameBlocks = (64 << 20) / UInt64(blockLengthBytes)
+        maximumWriteSameBlocks = (16 << 20) / UInt64(blockLengthBytes)
     }
 
     /// Whether `count` blocks from `first` on all exist. Nothing at the very end is inside; beyond it is not.

@@ -23,6 +23,26 @@ public struct CommandDescriptorBlock: BitwiseCopyable, Sendable, Equatable {
         word3 = Self.word(bytes, at: 24)
     }
 
+    /// Takes the 16 bytes of an iSCSI header's CDB field as two words in wire order, and what an Extended CDB additional
+    /// header segment adds to them. The data path has them in this form; a span over a temporary copy of them was found to
+    /// read stale memory in release builds.
+    @inline(__always)
+    public init(wireWords: InlineArray<2, UInt64>) {
+        receivedLengthBytes = 16
+        word0 = UInt64(bigEndian: wireWords[0])
+        word1 = UInt64(bigEndian: wireWords[1])
+    }
+
+    /// The same with what an Extended CDB additional header segment (RFC 7143 11.2.2.3) adds.
+    public init(wireWords: InlineArray<2, UInt64>, extension additional: [UInt8]) {
+        self.init(wireWords: wireWords)
+        let kept = min(additional.count, Self.capacityBytes - 16)
+        let more = Self(additional)
+        word2 = more.word0
+        word3 = more.word1
+        receivedLengthBytes = 16 + UInt8(kept)
+    }
+
     /// Takes the header's 16 bytes and what an Extended CDB additional header segment (RFC 7143 11.2.2.3) adds.
     /// Bytes beyond the 32nd are left out: no command served here reads them.
     public init(_ bytes: RawSpan, extension additional: RawSpan) {

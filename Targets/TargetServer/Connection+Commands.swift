@@ -31,12 +31,11 @@ extension Connection {
         let expected = machine.task(task).expectedBytes
         let (nexus, writes) = (nexus, machine.task(task).announcesDataOut)
         let execution = unit.withUnit { unit in
-            // iSCSI reports a difference between CDB and ExpectedDataTransferLength as a residual (RFC 7143 section
-            // 11.4.5), so the logical unit is not asked to judge it.
             unit.begin(
                 cdb, from: nexus,
                 expecting: ExpectedTransfer(
-                    dataOutLengthBytes: UInt32.max, dataInLengthBytes: writes ? 0 : UInt32(expected)))
+                    dataOutLengthBytes: writes ? UInt32(expected) : 0,
+                    dataInLengthBytes: writes ? 0 : UInt32(expected)))
         }
         if unit.currentGeometryVersion != geometryVersion { refreshGeometry(unit) }
         perform(execution, task)
@@ -47,15 +46,14 @@ extension Connection {
     private func commandDescriptorBlock(
         _ words: InlineArray<2, UInt64>, _ additional: RawSpan
     ) -> CommandDescriptorBlock {
-        guard additional.byteCount > 0 else { return unsafe CommandDescriptorBlock(words.span.bytes) }
+        guard additional.byteCount > 0 else { return CommandDescriptorBlock(wireWords: words) }
         var cursor = AdditionalHeaderCursor()
         // The connection machine has found the segments well formed.
         while let segment = try? cursor.next(in: additional) {
             guard segment.kind == .extendedCDB else { continue }
-            return unsafe CommandDescriptorBlock(
-                words.span.bytes, extension: segment.content(in: additional).span.bytes)
+            return CommandDescriptorBlock(wireWords: words, extension: segment.content(in: additional))
         }
-        return unsafe CommandDescriptorBlock(words.span.bytes)
+        return CommandDescriptorBlock(wireWords: words)
     }
 
     private func refreshGeometry(_ unit: UnitRuntime) {
@@ -99,6 +97,8 @@ extension Connection {
 
     @inline(__always)
     private func beginMedia(_ operation: MediaOperation, _ task: TaskIndex) {
+        let announced = machine.task(task).announcesDataOut ? machine.task(task).expectedBytes : 0
+        if let fault = operation.expectedDataOutFault(UInt32(announced), geometry) { return fail(task, fault) }
         let blockBytes = UInt64(geometry.blockLengthBytes)
         let range = operation.range
         jobs[task.index].fileOffset = range.firstBlock * blockBytes
