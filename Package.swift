@@ -79,6 +79,7 @@ let package = Package(
         .testTarget(name: "RackTests", dependencies: ["Rack"], swiftSettings: house),
         .testTarget(name: "ReactorTests", dependencies: ["Reactor"], swiftSettings: house),
         .testTarget(name: "BlockStoreTests", dependencies: ["BlockStore", "CLinux"], swiftSettings: house),
+        .testTarget(name: "StoragedTests", swiftSettings: house),
         .testTarget(name: "TargetServerTests", dependencies: ["TargetServer"], swiftSettings: house),
         .testTarget(name: "DeviceMapperTests", dependencies: ["DeviceMapper"], swiftSettings: house),
         .testTarget(name: "HostDevicesTests", dependencies: ["HostDevices"], swiftSettings: house),
