@@ -97,8 +97,6 @@ extension Connection {
 
     @inline(__always)
     private func beginMedia(_ operation: MediaOperation, _ task: TaskIndex) {
-        let announced = machine.task(task).announcesDataOut ? machine.task(task).expectedBytes : 0
-        if let fault = operation.expectedDataOutFault(UInt32(announced), geometry) { return fail(task, fault) }
         let blockBytes = UInt64(geometry.blockLengthBytes)
         let range = operation.range
         jobs[task.index].fileOffset = range.firstBlock * blockBytes
