@@ -61,9 +61,11 @@ let package = Package(
             path: "Targets/storaged", swiftSettings: house, linkerSettings: standalone),
 
         // Clients only.
-        .target(name: "PathDiscovery", dependencies: ["CISCSI"], path: "Initiators/PathDiscovery", swiftSettings: house),
         .target(
-            name: "DeviceMapper", dependencies: ["CDeviceMapper"], path: "Initiators/DeviceMapper", swiftSettings: house),
+            name: "PathDiscovery", dependencies: ["CISCSI"], path: "Initiators/PathDiscovery", swiftSettings: house),
+        .target(
+            name: "DeviceMapper", dependencies: ["CDeviceMapper"], path: "Initiators/DeviceMapper", swiftSettings: house
+        ),
         .target(name: "HostDevices", dependencies: ["CUdev"], path: "Initiators/HostDevices", swiftSettings: house),
         .target(
             name: "Stack",

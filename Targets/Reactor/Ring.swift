@@ -14,6 +14,7 @@ public struct RingError: Error, Sendable, CustomStringConvertible {
     /// The errno of `io_uring_setup`.
     public let errno: Int32
 
+    /// One line: what failed and what to do.
     public var description: String {
         switch errno {
         case EPERM, ENOSYS:

@@ -132,5 +132,6 @@ public struct ServerError: Error, Sendable, CustomStringConvertible {
         self.advice = advice
     }
 
+    /// One line: what failed, on what, why, and what to do.
     public var description: String { "\(operation) \(object): \(cause); \(advice)" }
 }

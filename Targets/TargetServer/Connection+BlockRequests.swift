@@ -156,7 +156,8 @@ extension Connection {
         let wanted = unsafe reactor.pool.address(of: request.reference) + request.referenceOffset
         guard unsafe memcmp(medium, wanted, request.lengthBytes) != 0 else { return }
         var first = 0
-        while unsafe medium.load(fromByteOffset: first, as: UInt8.self) == wanted.load(fromByteOffset: first, as: UInt8.self)
+        while unsafe medium.load(fromByteOffset: first, as: UInt8.self)
+            == wanted.load(fromByteOffset: first, as: UInt8.self)
         { first += 1 }
         let base = request.offset - jobs[request.task.index].fileOffset
         jobs[request.task.index].sense = .miscompare(offset: base + UInt64(first))
@@ -218,7 +219,9 @@ extension Connection {
     /// Returns whether there was such a task.
     func abort(_ task: TaskIndex, _ barrier: Barrier) -> Bool {
         let busy = jobs[task.index].inFlight > 0
-        guard machine.abort(task, deviceServerBusy: busy, release: { reactor.pool.release(PayloadSlot(rawValue: $0.value)) })
+        guard
+            machine.abort(
+                task, deviceServerBusy: busy, release: { reactor.pool.release(PayloadSlot(rawValue: $0.value)) })
         else { return false }
         unit?.aborts.add(1, ordering: .relaxed)
         continuations[task] = nil

@@ -64,7 +64,9 @@ extension Connection {
     /// A command for a unit that is not there.
     private func beginElsewhere(_ task: TaskIndex) {
         let words = machine.task(task).cdb
-        perform(AbsentUnit.respond(commandDescriptorBlock(words, RawSpan()), visibleUnits: [SCSI.LogicalUnitNumber(0)]), task)
+        perform(
+            AbsentUnit.respond(commandDescriptorBlock(words, RawSpan()), visibleUnits: [SCSI.LogicalUnitNumber(0)]),
+            task)
     }
 
     func perform(_ execution: Execution, _ task: TaskIndex) {
@@ -237,7 +239,8 @@ extension Connection {
             submit(
                 BlockRequest(
                     kind: .write, connection: index, task: task, slot: slot, reference: .none, referenceOffset: 0,
-                    offset: offset, lengthBytes: length, doneBytes: 0, toStableStorage: jobs[task.index].toStableStorage))
+                    offset: offset, lengthBytes: length, doneBytes: 0, toStableStorage: jobs[task.index].toStableStorage
+                ))
         }
     }
 

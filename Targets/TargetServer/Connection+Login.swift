@@ -86,7 +86,9 @@ extension Connection {
 
     /// The session that this login reinstates is gone.
     func loginGranted(tsih: UInt16) {
-        guard case .awaitingSession(let step, let result) = phase, let target = result.identity.targetName else { return }
+        guard case .awaitingSession(let step, let result) = phase, let target = result.identity.targetName else {
+            return
+        }
         let key = SessionKey(
             initiator: result.identity.initiatorName.text, isid: result.identity.isid, target: target.text,
             portalGroupTag: result.targetPortalGroupTag)

@@ -208,7 +208,11 @@ final class Connection {
             let nexus = nexus
             unit.withUnit { $0.nexusLost(nexus) }
         }
-        if let session { reactor.shared.sessionEnded(session, reference) } else { reactor.shared.forgetClaim(of: reference) }
+        if let session {
+            reactor.shared.sessionEnded(session, reference)
+        } else {
+            reactor.shared.forgetClaim(of: reference)
+        }
         reactor.shared.connectionEnded(peer: peer, wasLoggedIn: session != nil || wasDiscovery)
         Glibc.close(descriptor)
     }

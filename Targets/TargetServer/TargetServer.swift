@@ -235,7 +235,8 @@ public final class TargetServer: Sendable {
         let geometry = unit.withUnit { $0.geometry }
         return TargetSnapshot(
             name: target.name, volume: target.volumeName, path: target.store.path,
-            wwid: "3" + String(target.wwid, radix: 16), sizeBytes: geometry.blockCount * UInt64(target.blockLengthBytes),
+            wwid: "3" + String(target.wwid, radix: 16),
+            sizeBytes: geometry.blockCount * UInt64(target.blockLengthBytes),
             blockLengthBytes: target.blockLengthBytes, readOnly: geometry.isReadOnly, failed: target.store.hasFailed,
             readCommands: unit.readCommands.load(ordering: .relaxed),
             readBytes: unit.readBytes.load(ordering: .relaxed),

@@ -153,7 +153,8 @@ extension Connection {
             if !loginOutput.isEmpty {
                 let pdu = loginOutput.removeFirst()
                 let payload: UnsafeMutableRawPointer? =
-                    pdu.payload == .none ? nil : unsafe reactor.pool.address(of: PayloadSlot(rawValue: pdu.payload.value))
+                    pdu.payload == .none
+                    ? nil : unsafe reactor.pool.address(of: PayloadSlot(rawValue: pdu.payload.value))
                 unsafe transmit.append(pdu, payload: payload, headerDigest: false, dataDigest: false)
                 continue
             }
