@@ -67,6 +67,10 @@ public struct StackContext: Sendable {
     func noteDaemon(_ name: String, _ pid: Int32?) throws(StackError) {
         var daemons = startedDaemons()
         daemons[name] = pid
+        if daemons.isEmpty {
+            removeFile(folders.startedFile)
+            return
+        }
         let members = daemons.sorted { $0.key < $1.key }.map { (name: $0.key, value: JSONValue.integer(Int($0.value))) }
         try makeFolder(folders.run)
         try writeFileAtomically(folders.startedFile, JSONValue.object(members).line + "\n")

@@ -82,9 +82,15 @@ public struct PathsLayer: Layer {
         case (.loggedIn, let state):
             object.state = .degraded
             object.detail = "the device is \(state)"
-        case (let state, _):
+        case (.failed, _):
             object.state = .degraded
-            object.detail = state == .failed ? "the connection is lost" : "the session is \(state)"
+            object.detail = "the connection is lost"
+        case (.free, _):
+            object.state = .degraded
+            object.detail = "no connection for longer than \(scope.inventory.timeouts.recoverySeconds) s"
+        case (.other(let state), _):
+            object.state = .degraded
+            object.detail = "the session is \(state)"
         }
         if Self.needsTuning(session, device, scope) { object.facts["tuned"] = "no" }
         return object
@@ -274,8 +280,8 @@ public struct PathsLayer: Layer {
             let context = context
             steps.append(
                 Step(layer: .paths, name: "remove the udev rule", object: "udev rule", deadlineSeconds: 20, group: 1) {
+                    // udevd looks for changed rules by itself; nothing here depends on when.
                     removeFile(context.folders.udevRuleFile)
-                    try await Self.reloadRules(context)
                     return .removed
                 })
         }

@@ -92,9 +92,12 @@ public struct SessionsLayer: Layer {
         case .failed:
             object.state = .degraded
             object.detail = "the connection is lost; iscsid tries to reconnect"
-        case .free, .other:
+        case .free:
             object.state = .degraded
-            object.detail = "the session is \(session.state)"
+            object.detail = "no connection for longer than the recovery timeout; iscsid goes on trying"
+        case .other(let state):
+            object.state = .degraded
+            object.detail = "the session is \(state)"
         }
         if let name = session.initiatorName, name != scope.client.initiatorName {
             object.state = .wrong
@@ -156,6 +159,9 @@ public struct SessionsLayer: Layer {
         return steps + logins
     }
 
+    /// Stands for the process id of an iscsid that is being started.
+    private static let aboutToStart: Int32 = -1
+
     private func startDaemon() -> Step {
         let context = context
         return Step(layer: .sessions, name: "start iscsid", object: "iscsid", deadlineSeconds: 30, group: 1) {
@@ -165,6 +171,8 @@ public struct SessionsLayer: Layer {
                 try await context.commands.check("systemctl", ["start", "iscsid.service"], deadlineSeconds: 25)
                 return .created
             }
+            // Noted before it is there: a run that dies in between leaves an iscsid that is known to be ours.
+            try context.noteDaemon("iscsid", Self.aboutToStart)
             let pid = try await context.commands.startDaemon(
                 "iscsid", ["-f"], logFile: "\(context.folders.run)/iscsid.log")
             try context.noteDaemon("iscsid", pid)
@@ -194,15 +202,13 @@ public struct SessionsLayer: Layer {
                 throw StackError(
                     .failed, object: interface, cause: ISCSIAdmin.reason(made), advice: "look: iscsiadm -m iface")
             }
-            for (name, value) in [("iface.transport_name", "tcp"), ("iface.initiatorname", initiatorName)] {
-                let set = try await ISCSIAdmin.onRecords(
-                    context.commands, base + ["update", "-n", name, "-v", value])
-                guard set.isSuccess else {
-                    _ = try? await context.commands.run("iscsiadm", base + ["delete"], deadlineSeconds: 15)
-                    throw StackError(
-                        .failed, object: interface, cause: "\(name): \(ISCSIAdmin.reason(set))",
-                        advice: "look: iscsiadm -m iface -I \(interface)")
-                }
+            let set = try await ISCSIAdmin.onRecords(
+                context.commands, base + ["update", "-n", "iface.initiatorname", "-v", initiatorName])
+            guard set.isSuccess else {
+                _ = try? await ISCSIAdmin.onRecords(context.commands, base + ["delete"])
+                throw StackError(
+                    .failed, object: interface, cause: "its initiator name was refused: \(ISCSIAdmin.reason(set))",
+                    advice: "look: iscsiadm -m iface -I \(interface)")
             }
             return .created
         }
@@ -370,7 +376,9 @@ public struct SessionsLayer: Layer {
             if started == 0 {
                 try await context.commands.check("systemctl", ["stop", "iscsid.service"], deadlineSeconds: 25)
             } else {
-                for pid in DaemonProcess.named("iscsid") where await !DaemonProcess.end(pid) {
+                let running = DaemonProcess.named("iscsid")
+                let ours = started == Self.aboutToStart ? running : running.filter { $0 == started }
+                for pid in ours where await !DaemonProcess.end(pid) {
                     throw StackError(
                         .failed, object: "iscsid", cause: "process \(pid) does not end",
                         advice: "see what it waits for: cat /proc/\(pid)/stack")
