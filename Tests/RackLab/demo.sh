@@ -89,9 +89,6 @@ walkthrough() {
         type_on "$node" attach status ||
             die "attach status on $node is not healthy (exit code $?)"
     done
-    for node in "${STORAGE_HOSTS[@]}"; do
-        type_on "$node" storaged status || die "storaged status on $node failed (exit code $?)"
-    done
 
     stage "The stack goes down on both"
     printf 'client0# attach down\nclient1# attach down\n'
