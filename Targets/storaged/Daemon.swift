@@ -84,14 +84,15 @@ final class Daemon: Sendable {
             do throws(CommandFailure) {
                 let plan = try ServingPlan.load(rack: path, host: host) { logger.warning("\($0)") }
                 let next = try current.changed(to: plan)
-                do throws(ServerError) {
-                    let changes = try server.apply(plan.configuration(next, limits: limits))
+                do throws(CommandFailure) {
+                    try next.grow()
+                    let changes = try apply(plan.configuration(next, limits: limits))
                     // What is no longer served closes when the server's last session lets go of it.
                     current = next
                     return .success(changes)
                 } catch {
                     next.discardCreated()
-                    throw CommandFailure(error)
+                    throw error
                 }
             } catch {
                 return .failure(error)
@@ -101,6 +102,14 @@ final class Daemon: Sendable {
         logger.notice("inventory applied", metadata: ["changes": "\(changes.count)"])
         changes.forEach { logger.notice("\($0)") }
         return changes
+    }
+
+    private func apply(_ configuration: ServerConfiguration) throws(CommandFailure) -> [String] {
+        do throws(ServerError) {
+            return try server.apply(configuration)
+        } catch {
+            throw CommandFailure(error)
+        }
     }
 
     /// Waits for signals and does what they ask; comes back when the server is down.

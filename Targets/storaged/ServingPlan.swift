@@ -96,6 +96,8 @@ struct StoreRegistry: Sendable {
     private var stores: [String: BlockStore] = [:]
     /// Those of them that the last change opened.
     private var opened: [BlockStore] = []
+    /// Volumes whose declared size went beyond that of their open stores.
+    private var growing: [Volume] = []
 
     init() {}
 
@@ -112,6 +114,7 @@ struct StoreRegistry: Sendable {
                 if let store = stores[volume.path] {
                     try check(store, for: volume)
                     next.stores[volume.path] = store
+                    if let declared = volume.sizeBytes, declared > store.lengthBytes { next.growing.append(volume) }
                 } else {
                     let store = try open(volume)
                     next.stores[volume.path] = store
@@ -126,6 +129,19 @@ struct StoreRegistry: Sendable {
             throw failure
         }
         return next
+    }
+
+    /// Extends the stores whose volumes were declared larger: the last thing before the server is told. Initiators then hear
+    /// that the capacity has changed.
+    func grow() throws(CommandFailure) {
+        for volume in growing {
+            guard let store = stores[volume.path], let declared = volume.sizeBytes else { continue }
+            do throws(StoreError) {
+                try store.grow(toBytes: declared, blockLengthBytes: volume.blockSizeBytes)
+            } catch {
+                throw CommandFailure(error, volume: volume.name)
+            }
+        }
     }
 
     /// Removes the files that the last change made, for when it comes to nothing after all.
@@ -143,16 +159,12 @@ struct StoreRegistry: Sendable {
 
     /// Whether a store that is open can go on as what the inventory now says.
     private func check(_ store: BlockStore, for volume: Volume) throws(CommandFailure) {
-        if let declared = volume.sizeBytes, declared != store.lengthBytes {
+        if let declared = volume.sizeBytes, declared < store.lengthBytes {
             let served = ByteSize(bytes: store.lengthBytes)
-            let advice =
-                declared > store.lengthBytes && !store.isBlockDevice
-                ? "stop storaged, extend it (truncate -s \(declared) \(volume.path)) and start"
-                : "declare \(served.exactText) again"
             throw CommandFailure(
                 .mismatch,
-                "volume \(volume.name): \(volume.path) is served with \(served), and its size cannot become "
-                    + "\(ByteSize(bytes: declared)) while it is; \(advice)")
+                "volume \(volume.name): \(volume.path) is served with \(served) and never cut to "
+                    + "\(ByteSize(bytes: declared)); declare \(served.exactText) again")
         }
         if store.isReadOnly && !volume.isReadOnly {
             throw CommandFailure(

@@ -205,6 +205,32 @@ extension StoragedTests {
             served.kill(SIGTERM)
         }
 
+        @Test func aVolumeThatIsDeclaredLarger() throws {
+            let rack = inventory(volumes: volume("a"))
+            let served = try scene.serving(["run", "--rack", rack, "--host", "storage0"])
+            let session = try RawSession(
+                port: port, targetName: "iqn.2026-01.net.example:rack1:a", initiatorName: "iqn.2026-01.net.example:c")
+            session.settle()
+            session.works()
+            let beyond: UInt32 = (16 << 20) / 512
+            #expect(session.read(lba: beyond, blocks: 1)?.additionalSense == 0x2100)
+            _ = inventory(volumes: volume("a", size: "32MiB"))
+            let reload = scene.storaged(["reload", "--socket", scene.path("control.sock")])
+            #expect(reload.waitForEnd(seconds: 20) == 0)
+            #expect(reload.output.contains("resized"))
+            // Capacity data has changed (SPC-4, 5.14), once; then the new blocks are there.
+            let told = try #require(session.read(lba: 0, blocks: 1))
+            #expect(told.status == 2 && told.senseKey == 6 && told.additionalSense == 0x2a09)
+            #expect(session.write(lba: beyond, [UInt8](repeating: 3, count: 512))?.status == 0)
+            #expect(session.read(lba: beyond, blocks: 1)?.data == [UInt8](repeating: 3, count: 512))
+            session.works(seed: 2)
+            // Smaller again: refused, and nothing changes.
+            _ = inventory(volumes: volume("a"))
+            #expect(scene.storaged(["reload", "--socket", scene.path("control.sock")]).waitForEnd(seconds: 20) == 14)
+            #expect(session.read(lba: beyond, blocks: 1)?.data == [UInt8](repeating: 3, count: 512))
+            served.kill(SIGTERM)
+        }
+
         private func status(_ path: String) -> stat? {
             var found = stat()
             return unsafe lstat(path, &found) == 0 ? found : nil
