@@ -39,7 +39,7 @@ if kill -KILL "$victim" 2>/dev/null; then
 else
     words="had ended"
 fi
-wait "$victim" 2>/dev/null || true
+{ wait "$victim" || true; } 2>/dev/null
 echo "  seed $3: $1 $words after $2 ms; its last line: $(tail -n 1 /run/rack/killed.out)"
 END
 }
