@@ -4,6 +4,10 @@ import Rack
 import Stack
 import Testing
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 @Suite("Scope: what this client is to have")
 struct ScopeTests {
     @Test("everything, one volume, one filesystem with what it needs")
@@ -187,5 +191,15 @@ struct ISCSIAdminTests {
         try folder.write("count", "")
         #expect(try await ISCSIAdmin.onRecords(commands, ["0", "21"]).exitCode == 21)
         #expect(try folder.read("count").split(separator: "\n").count == 1)
+    }
+
+    @Test("a killed iscsiadm's lock is removed; one that is held, or goes by itself, is left alone")
+    func staleLock() async throws {
+        let folder = try TemporaryFolder()
+        try folder.write("lock.write", "")
+        await ISCSIAdmin.clearStaleLock(link: folder.file("lock.write"), seconds: 1, isHeld: { true })
+        #expect(unsafe access(folder.file("lock.write"), F_OK) == 0)
+        await ISCSIAdmin.clearStaleLock(link: folder.file("lock.write"), seconds: 1, isHeld: { false })
+        #expect(unsafe access(folder.file("lock.write"), F_OK) != 0)
     }
 }

@@ -46,8 +46,8 @@ package enum ISCSIAdmin {
     package static let loginTries = 2
     package static let logoutTimeoutSeconds = 5
     /// iscsid tries, waits a second or two, tries again; iscsiadm waits for it.
-    package static let loginDeadlineSeconds = loginTimeoutSeconds * loginTries + 15
-    package static let logoutDeadlineSeconds = 30
+    package static let loginDeadlineSeconds = loginTimeoutSeconds * loginTries + 35
+    package static let logoutDeadlineSeconds = 60
 
     /// A portal as iscsiadm takes it, with its tag: `10.77.0.21:3260,4711`.
     package static func portalArgument(_ portal: Portal) -> String { "\(portal.endpoint),\(portal.tag)" }
@@ -90,14 +90,47 @@ package enum ISCSIAdmin {
     package static func onRecords(
         _ commands: CommandRunner, _ arguments: [String]
     ) async throws(StackError) -> CommandResult {
-        var result = try await commands.run("iscsiadm", arguments, deadlineSeconds: 15)
+        await staleLockCheck.once()
+        var result = try await commands.run("iscsiadm", arguments, deadlineSeconds: recordsDeadlineSeconds)
         for attempt in 1..<6 where result.exitCode == databaseFailed {
             try? await Task.sleep(for: .milliseconds(50 * attempt))
-            result = try await commands.run("iscsiadm", arguments, deadlineSeconds: 15)
+            result = try await commands.run("iscsiadm", arguments, deadlineSeconds: recordsDeadlineSeconds)
         }
         return result
     }
 
+    /// Removes the lock of an iscsiadm that was killed.
+    ///
+    /// open-iscsi locks its records by a link, which a killed process leaves behind; every later iscsiadm then waits for
+    /// ever. The link is stale when it stays for `seconds` without a break and no iscsiadm runs: iscsid, the only other
+    /// one to take it, holds it for moments.
+    package static func clearStaleLock(
+        link: String = "/run/lock/iscsi/lock.write", seconds: Int = 3,
+        isHeld: @Sendable () -> Bool = { !DaemonProcess.named("iscsiadm").isEmpty }
+    ) async {
+        for _ in 0..<(seconds * 20) {
+            guard fileExists(link), !isHeld() else { return }
+            try? await Task.sleep(for: .milliseconds(50))
+        }
+        removeFile(link)
+    }
+
+    private static let staleLockCheck = OnceCheck()
+
+    /// Looks for a stale lock once a process, however many ask at the same time.
+    private actor OnceCheck {
+        private var check: Task<Void, Never>?
+
+        func once() async {
+            let running = check ?? Task { await ISCSIAdmin.clearStaleLock() }
+            check = running
+            await running.value
+        }
+    }
+
+    /// Work on records takes moments; a loaded host may take long to get round to it, and to end an iscsiadm in the
+    /// middle of it does harm (see `clearStaleLock`).
+    package static let recordsDeadlineSeconds = 60
     /// open-iscsi's records could not be read or written.
     package static let databaseFailed: Int32 = 6
     /// Exit codes that mean that the work was done before: a session exists, a record or session is gone.

@@ -194,7 +194,7 @@ public struct SessionsLayer: Layer {
         let initiatorName = scope.client.initiatorName
         return Step(
             layer: .sessions, name: "declare interface \(interface) as \(initiatorName)",
-            object: "interface \(interface)", deadlineSeconds: 20, group: 2
+            object: "interface \(interface)", deadlineSeconds: 2 * ISCSIAdmin.recordsDeadlineSeconds, group: 2
         ) {
             let base = ["-m", "iface", "-I", interface, "-o"]
             let made = try await ISCSIAdmin.onRecords(context.commands, base + ["new"])
@@ -221,7 +221,8 @@ public struct SessionsLayer: Layer {
         let settings = ISCSIAdmin.nodeSettings(scope.inventory.timeouts)
         return Step(
             layer: .sessions, name: "log in \(path.volume.name) via \(path.endpoint)", object: path.sessionName,
-            deadlineSeconds: ISCSIAdmin.loginDeadlineSeconds + 10, group: 3, toleratesFailure: true
+            deadlineSeconds: ISCSIAdmin.loginDeadlineSeconds + 2 * ISCSIAdmin.recordsDeadlineSeconds, group: 3,
+            toleratesFailure: true
         ) {
             if Self.session(for: path, in: ISCSISession.all(files: context.files)) != nil { return .alreadyThere }
             let owned = OwnedObject.session(path.volume, path.portal)
@@ -293,10 +294,10 @@ public struct SessionsLayer: Layer {
             steps.append(
                 Step(
                     layer: .sessions, name: "delete interface \(interface)", object: "interface \(interface)",
-                    deadlineSeconds: 20, group: 1
+                    deadlineSeconds: ISCSIAdmin.recordsDeadlineSeconds, group: 1
                 ) {
-                    let result = try await context.commands.run(
-                        "iscsiadm", ["-m", "iface", "-I", interface, "-o", "delete"], deadlineSeconds: 15)
+                    let result = try await ISCSIAdmin.onRecords(
+                        context.commands, ["-m", "iface", "-I", interface, "-o", "delete"])
                     if result.isSuccess { return .removed }
                     if result.exitCode == ISCSIAdmin.noObjectsFound { return .alreadyThere }
                     throw StackError(
@@ -315,7 +316,7 @@ public struct SessionsLayer: Layer {
         let what = session == nil ? "delete the record of" : "log out"
         return Step(
             layer: .sessions, name: "\(what) \(object.name)", object: object.name,
-            deadlineSeconds: ISCSIAdmin.logoutDeadlineSeconds + 20
+            deadlineSeconds: ISCSIAdmin.logoutDeadlineSeconds + ISCSIAdmin.recordsDeadlineSeconds
         ) {
             // Looked at again: the number may be another session's by now.
             if let session, let there = ISCSISession(number: session, files: context.files), there.targetName == target
