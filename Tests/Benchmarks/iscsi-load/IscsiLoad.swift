@@ -18,7 +18,7 @@ struct IscsiLoad: ParsableCommand {
         case read, write, idle
     }
 
-    @Option(help: ArgumentHelp("The portal: a numeric address, and a port unless it is 3260.", valueName: "address:port"))
+    @Option(help: ArgumentHelp("The portal: a numeric address, and its port (3260).", valueName: "address:port"))
     var portal: String
 
     @Option(help: ArgumentHelp("The target's name.", valueName: "iqn"))
@@ -48,6 +48,10 @@ struct IscsiLoad: ParsableCommand {
     @Option(help: ArgumentHelp("The name to log in with.", valueName: "iqn"))
     var initiator = "iqn.2026-01.net.example:iscsi-load"
 
+    @Option(
+        help: ArgumentHelp("Report how much processor time this process used meanwhile.", valueName: "pid"))
+    var serverProcess: Int32?
+
     @Flag(help: "Print one JSON object.")
     var json = false
 
@@ -63,6 +67,7 @@ struct IscsiLoad: ParsableCommand {
         guard LogicalUnitNumber(index: lun) != nil else { throw ValidationError("--lun: 0...16383") }
         guard (1...1024).contains(depth) else { throw ValidationError("--depth: 1...1024") }
         guard size > 0, size <= 16 << 20 else { throw ValidationError("--size: 1...\(16 << 20)") }
+        guard serverProcess ?? 1 > 0 else { throw ValidationError("--server-process: a process identifier") }
         guard seconds > 0, seconds <= 86_400 else { throw ValidationError("--seconds: more than 0, at most 86400") }
     }
 
@@ -77,9 +82,10 @@ struct IscsiLoad: ParsableCommand {
             return
         }
         let work = try work(on: capacity)
+        let clock = try serverProcess.map { try ProcessClock(process: $0) }
         let report = Report(
             portal: address, target: name, work: work, parameters: session.parameters,
-            outcome: try LoadLoop(session, work).run())
+            outcome: try LoadLoop(session, work).run(watching: clock))
         print(json ? report.json : report.text)
         guard report.outcome.errors == 0 else { throw ExitCode.failure }
     }

@@ -31,6 +31,8 @@ struct Outcome {
     var receiveCalls = 0
     /// Nanoseconds from queueing a command to having all of its answer, as of the system call that brought the end.
     var latencies = Histogram<UInt64>(numberOfSignificantValueDigits: .three)
+    /// Processor time (user and system) that the watched process used meanwhile.
+    var serverNanoseconds: UInt64?
 }
 
 /// The load: `depth` commands in flight on one connection, on one thread. What one receive brings is answered with one
@@ -88,7 +90,10 @@ struct LoadLoop: ~Copyable {
     }
 
     /// Runs the load, waits for everything in flight, and logs out.
-    consuming func run() throws(LoadFailure) -> Outcome {
+    ///
+    /// - Parameter watching: The clock of the process whose processor time is wanted.
+    consuming func run(watching clock: ProcessClock?) throws(LoadFailure) -> Outcome {
+        let serverBegin = try clock?.nanoseconds()
         now = monotonicNanoseconds()
         let begin = now
         let deadline = begin + UInt64(work.seconds * 1e9)
@@ -102,6 +107,7 @@ struct LoadLoop: ~Copyable {
         try queue.flush(to: session.socket)
         outcome.seconds = Double(now - begin) / 1e9
         outcome.sendCalls = queue.calls
+        if let clock, let serverBegin { outcome.serverNanoseconds = try clock.nanoseconds() - serverBegin }
         try session.logout()
         return outcome
     }

@@ -8,7 +8,7 @@ struct Report {
     let parameters: OperationalParameters
     let outcome: Outcome
 
-    /// Three lines, and one more with the first error.
+    /// Three lines, one more where a server is watched, and one with the first error.
     var text: String {
         let pattern = work.writes ? "write" : "read"
         var lines = [
@@ -19,6 +19,7 @@ struct Report {
                 + "p99.9 \(latency(99.9))",
             "errors: \(outcome.errors)",
         ]
+        if let each = serverMicrosecondsEach { lines.insert("server: \(each) us of processor time per I/O", at: 2) }
         if let first = outcome.firstError { lines.append("first error: \(first)") }
         return lines.joined(separator: "\n")
     }
@@ -35,6 +36,7 @@ struct Report {
             ("meanMicroseconds", decimal(outcome.latencies.mean / 1000, 1)), ("p50Microseconds", latency(50)),
             ("p99Microseconds", latency(99)), ("p999Microseconds", latency(99.9)),
             ("sendCalls", "\(outcome.sendCalls)"), ("receiveCalls", "\(outcome.receiveCalls)"),
+            ("serverMicrosecondsEach", serverMicrosecondsEach ?? "null"),
             ("firstBurstBytes", "\(parameters.firstBurstLength)"), ("maxBurstBytes", "\(parameters.maxBurstLength)"),
             ("targetSegmentBytes", "\(parameters.targetMaxRecvDataSegmentLength)"),
         ]
@@ -42,6 +44,11 @@ struct Report {
     }
 
     private var perSecond: Double { outcome.seconds > 0 ? Double(outcome.completed) / outcome.seconds : 0 }
+
+    private var serverMicrosecondsEach: String? {
+        guard let nanoseconds = outcome.serverNanoseconds, outcome.completed > 0 else { return nil }
+        return decimal(Double(nanoseconds) / 1000 / Double(outcome.completed), 3)
+    }
 
     private func latency(_ percentile: Double) -> String {
         decimal(outcome.completed == 0 ? 0 : Double(outcome.latencies.valueAtPercentile(percentile)) / 1000, 1)

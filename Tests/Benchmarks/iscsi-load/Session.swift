@@ -189,17 +189,11 @@ struct Session: ~Copyable {
         on socket: borrowing TCPSocket
     ) throws(LoadFailure) -> (header: BasicHeaderSegment, data: [UInt8]) {
         let bytes = try socket.receive(exactly: BasicHeaderSegment.lengthBytes)
-        guard let header = unsafe BasicHeaderSegment(bytes.span.bytes) else { throw LoadFailure("a header is too short") }
+        guard let header = unsafe BasicHeaderSegment(bytes.span.bytes) else {
+            throw LoadFailure("a header is too short")
+        }
         let length = header.dataSegmentLength
         let padded = try socket.receive(exactly: header.totalAHSLengthBytes + header.paddedDataSegmentLength)
         return (header, Array(padded[header.totalAHSLengthBytes..<header.totalAHSLengthBytes + length]))
     }
-}
-
-/// The clock of all latencies.
-@inline(__always)
-func monotonicNanoseconds() -> UInt64 {
-    var time = timespec()
-    unsafe clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
 }
