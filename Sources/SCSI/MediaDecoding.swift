@@ -136,6 +136,7 @@ extension MediaOperation {
         _ cdb: CommandDescriptorBlock, _ geometry: BlockGeometry, _ fields: Fields
     ) -> MediaDecode {
         if let fault = commonFault(cdb) { return .failed(fault) }
+        if geometry.isReadOnly { return .failed(.writeProtected) }
         let flags = cdb.byte(1)
         // ANCHOR asks for ANC_SUP, UNMAP for LBPME; PBDATA and LBDATA are obsolete and would change what is written.
         if flags & 0x10 != 0 { return .failed(.invalidFieldInCDB(byte: 1, bit: 4)) }
@@ -143,7 +144,6 @@ extension MediaOperation {
         if flags & 0x06 != 0 { return .failed(.invalidFieldInCDB(byte: 1, bit: flags & 0x04 != 0 ? 2 : 1)) }
         let hasNoDataOutBit = cdb.operationCode == .writeSame16
         if !hasNoDataOutBit && flags & 0x01 != 0 { return .failed(.invalidFieldInCDB(byte: 1, bit: 0)) }
-        if geometry.isReadOnly { return .failed(.writeProtected) }
         guard let range = rangeOrRest(fields, geometry) else {
             return .failed(.logicalBlockAddressOutOfRange(fields.first))
         }
