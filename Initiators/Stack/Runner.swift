@@ -41,28 +41,18 @@ public struct Runner: Sendable {
         self.onPoint = onPoint
     }
 
-    /// Looks at every layer at once.
+    /// Looks at every layer.
     public func observe() async -> StackObservation {
         var ignored = RunReport(verb: .up)
         return await observe(&ignored)
     }
 
     private func observe(_ report: inout RunReport) async -> StackObservation {
-        let scope = scope
-        let parts = await withTaskGroup(of: (Int, [ObservedObject], Double).self) { group in
-            for (index, layer) in layers.enumerated() {
-                group.addTask {
-                    let clock = ContinuousClock.now
-                    let objects = await layer.observe(scope)
-                    return (index, objects, (ContinuousClock.now - clock).inSeconds)
-                }
-            }
-            var parts: [(Int, [ObservedObject], Double)] = []
-            for await part in group { parts.append(part) }
-            return parts.sorted { $0.0 < $1.0 }
-        }
-        for (index, _, seconds) in parts { report.observationSeconds[layers[index].kind, default: 0] += seconds }
-        return StackObservation(objects: parts.flatMap(\.1))
+        // One after the other: the upper layers ask LVM, and two LVM commands at once wait for each other's locks, on a
+        // busy host past the time that a look may take.
+        report.observation = StackObservation()
+        for layer in layers { await observe(layer, into: &report) }
+        return report.observation
     }
 
     private func observe(_ layer: any Layer, into report: inout RunReport) async {
