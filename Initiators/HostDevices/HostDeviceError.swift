@@ -27,7 +27,7 @@ public struct HostDeviceError: Error, Hashable, Sendable, CustomStringConvertibl
         let advice =
             switch code {
             case EPERM, EACCES: "run it as root"
-            case EBUSY: "something holds it: attach doctor names what"
+            case EBUSY: "something holds it: attach status names what"
             case ENXIO, ENODEV, ENOENT: "the device is gone, or was never there"
             default: ""
             }

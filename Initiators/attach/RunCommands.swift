@@ -65,16 +65,11 @@ struct StackRun {
             for straggler in stragglers {
                 Console.error("attach: ended what an earlier run left running: \(straggler)")
             }
-            let killPoint = unsafe getenv("ATTACH_KILL_AT").flatMap { unsafe Int(String(cString: $0)) }
             let runner = Runner(
                 layers: StackLayers.all(context), scope: scope, journal: journal,
                 onEvent: { event in
                     guard let line = text.line(event) else { return }
                     if isJSON { Console.error(line) } else { Console.out(line) }
-                },
-                // For the tests that end attach at every step: the process dies as if by kill -9.
-                onPoint: { point in
-                    if point.number == killPoint { kill(getpid(), SIGKILL) }
                 })
             let report = verb == .up ? await runner.up() : await runner.down()
             try show(report, scope, text)
