@@ -482,7 +482,8 @@ public struct FullFeatureConnection: ~Copyable {
     public mutating func ping() {
         guard outstandingPing == nil else { return }
         let tag = TargetTransferTag(0x8000_0000 | nextPing)
-        nextPing = (nextPing + 1) & 0x7fff_fffe
+        // Never the reserved tag, 0xffffffff.
+        nextPing = nextPing == 0x7fff_fffe ? 1 : nextPing + 1
         outstandingPing = tag
         var header = BasicHeaderSegment(opcode: .nopIn)
         header[.final] = true
