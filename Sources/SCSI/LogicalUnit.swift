@@ -30,7 +30,7 @@ public struct LogicalUnit: Sendable {
     }
 
     /// Who the unit is.
-    public let identity: LogicalUnitIdentity
+    public private(set) var identity: LogicalUnitIdentity
     /// The size and limits as configured. SWP set by an initiator is not in here: see `effectiveGeometry`.
     public private(set) var geometry: BlockGeometry
     /// What REPORT LUNS lists. The server sets it where the target has other units; `raise` tells the initiators.
@@ -175,6 +175,10 @@ public struct LogicalUnit: Sendable {
         resized.isReadOnly = new.isReadOnly
         if resized != new { raise(.inquiryDataChanged) }
     }
+
+    /// Name or ports changed while sessions go on. They are not told: a portal more or less is nothing to the paths
+    /// through the others, and whoever comes by it reads the pages anew.
+    public mutating func changeIdentity(_ new: LogicalUnitIdentity) { identity = new }
 
     /// The store can no longer keep its promises (a failed fsync, say): until `recover`, TEST UNIT READY and every
     /// command that touches the medium answer CHECK CONDITION with `sense`.

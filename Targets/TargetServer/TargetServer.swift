@@ -168,10 +168,11 @@ public final class TargetServer: Sendable {
             // Another medium or identity: what sessions knew of it is void. Other portals alone leave them be.
             let isSameMedium =
                 old.store === new.store && old.wwid == new.wwid && old.blockLengthBytes == new.blockLengthBytes
-            shared.add(UnitRuntime(new))
-            if isSameMedium {
+            if isSameMedium, let unit = shared.target(old.name) {
+                unit.change(to: new)
                 shared.closeSessions(of: old.name, tags: Set(lost.map(\.tag)), .portalRemoved)
             } else {
+                shared.add(UnitRuntime(new))
                 shared.closeSessions(of: old.name, .targetRemoved)
             }
             changes.append("volume \(new.volumeName) changed")

@@ -8,8 +8,8 @@ import Synchronization
 /// Reads and writes look at two atomics only; while no unit attention is pending and nothing is reserved they never take
 /// the lock.
 final class UnitRuntime: Sendable {
-    let target: TargetConfiguration
     let store: BlockStore
+    private let configuration: Mutex<TargetConfiguration>
     private let unit: Mutex<LogicalUnit>
     private let flags = Atomic<UInt32>(0)
     private let geometryVersion = Atomic<UInt32>(0)
@@ -23,9 +23,18 @@ final class UnitRuntime: Sendable {
     let aborts = Atomic<UInt64>(0)
 
     init(_ target: TargetConfiguration) {
-        self.target = target
+        configuration = Mutex(target)
         store = target.store
         unit = Mutex(LogicalUnit(identity: Self.identity(target), geometry: Self.geometry(target)))
+    }
+
+    /// The target as it is configured now. Control plane only.
+    var target: TargetConfiguration { configuration.withLock { $0 } }
+
+    /// Takes over what may change under sessions: portals and names. The medium stays the same.
+    func change(to new: TargetConfiguration) {
+        configuration.withLock { $0 = new }
+        withUnit { $0.changeIdentity(Self.identity(new)) }
     }
 
     static func geometry(_ target: TargetConfiguration) -> BlockGeometry {
