@@ -12,6 +12,14 @@ public struct PayloadSlot: BitwiseCopyable, Sendable, Equatable {
     public static let none = PayloadSlot(rawValue: UInt32.max)
     /// Whether this is `none`.
     @inline(__always) public var isNone: Bool { rawValue == UInt32.max }
+    /// Its length in bytes.
+    @inline(__always) public var sizeBytes: Int {
+        switch rawValue >> 30 {
+        case 0: 8 << 10
+        case 1: 64 << 10
+        default: 256 << 10
+        }
+    }
 }
 
 /// All payload memory of one reactor, taken from the system at start and touched only when used.
@@ -32,6 +40,8 @@ public struct PayloadPool: ~Copyable {
     // A class's first byte in `memory`, its slots' size as a shift, and its free stack.
     private var base: (Int, Int, Int)
     private var free: (ContiguousArray<UInt32>, ContiguousArray<UInt32>, ContiguousArray<UInt32>)
+    /// Slots of each class that `takeSparing` leaves.
+    private let reserve: (Int, Int, Int)
     /// Bytes given out now.
     public private(set) var bytesInUse = 0
     /// Bytes in all.
@@ -50,6 +60,7 @@ public struct PayloadPool: ~Copyable {
             ContiguousArray((0..<UInt32(bytes / slot)).reversed())
         }
         free = (stack(quarter, 8 << 10), stack(quarter, 64 << 10), stack(quarter * 2, 256 << 10))
+        reserve = (free.0.count / 8, free.1.count / 8, max(1, free.2.count / 8))
     }
 
     deinit { unsafe munmap(memory, memoryBytes) }
@@ -70,6 +81,17 @@ public struct PayloadPool: ~Copyable {
             return PayloadSlot(rawValue: index | 2 << 30)
         }
         return nil
+    }
+
+    /// The same for work that can wait, and whose slot comes back only when a peer does its part: it leaves an eighth
+    /// of each class to data that is on its way already. Without that, what would free the slots could stand in the
+    /// socket behind data for which there is none.
+    @inline(__always)
+    public mutating func takeSparing(lengthBytes: Int) -> PayloadSlot? {
+        if lengthBytes <= 8 << 10, free.0.count > reserve.0 { return take(lengthBytes: lengthBytes) }
+        if lengthBytes <= 64 << 10, free.1.count > reserve.1 { return take(lengthBytes: max(lengthBytes, 8 << 10 + 1)) }
+        guard free.2.count > reserve.2 else { return nil }
+        return take(lengthBytes: max(lengthBytes, 64 << 10 + 1))
     }
 
     /// Gives a slot back.

@@ -91,11 +91,10 @@ extension Connection {
         switch request.kind {
         case .read:
             guard jobs[task.index].sense == nil else {
-                reactor.pool.release(request.slot)
+                releaseOutput(request.slot)
                 return endIfDone(task)
             }
             let isLast = jobs[task.index].issuedBytes == jobs[task.index].totalBytes
-            queuedPayloadBytes += request.lengthBytes
             machine.sendData(
                 task, payload: PayloadReference(request.slot.rawValue), lengthBytes: request.lengthBytes,
                 endsCommand: isLast)
@@ -205,7 +204,11 @@ extension Connection {
     /// An ended request whose task is aborted, or whose connection is going.
     private func discard(_ request: BlockRequest) {
         let task = request.task
-        if !request.slot.isNone, request.slot != jobs[task.index].slot { reactor.pool.release(request.slot) }
+        if request.kind == .read {
+            releaseOutput(request.slot)
+        } else if !request.slot.isNone, request.slot != jobs[task.index].slot {
+            reactor.pool.release(request.slot)
+        }
         if !request.reference.isNone, request.reference != jobs[task.index].slot {
             reactor.pool.release(request.reference)
         }
@@ -221,7 +224,7 @@ extension Connection {
         let busy = jobs[task.index].inFlight > 0
         guard
             machine.abort(
-                task, deviceServerBusy: busy, release: { reactor.pool.release(PayloadSlot(rawValue: $0.value)) })
+                task, deviceServerBusy: busy, release: { releaseOutput(PayloadSlot(rawValue: $0.value)) })
         else { return false }
         unit?.aborts.add(1, ordering: .relaxed)
         continuations[task] = nil

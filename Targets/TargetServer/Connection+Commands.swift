@@ -4,8 +4,9 @@ import Reactor
 import SCSI
 
 extension Connection {
-    /// Payload bytes that may be queued before a long read stops making more.
-    private static let maximumQueuedBytes = 1 << 20
+    /// Payload memory of one connection's reads, under way or unsent, beyond which no further read is begun: one that
+    /// does not read its answers leaves the rest of the memory to others.
+    private var maximumOutputBytes: Int { min(2 << 20, reactor.pool.capacityBytes / 4) }
     /// Block requests of one write in flight: one burst is written while the next comes in.
     private static let maximumWritesInFlight: Int32 = 2
 
@@ -181,24 +182,28 @@ extension Connection {
     }
 
     /// Takes the slot for the burst that begins at the job's `slotBase`; false when memory is short.
-    func takeBurstSlot(_ task: TaskIndex) -> Bool {
+    ///
+    /// With `sparing` the slot waits for data that is yet to be asked for, and must leave room for what comes unasked.
+    func takeBurstSlot(_ task: TaskIndex, sparing: Bool) -> Bool {
         let wanted = machine.task(task).wantedBytes
         let left = wanted - jobs[task.index].slotBase
         // A fill spreads its block over the whole slot afterwards.
         let length = jobs[task.index].work == .fill ? PayloadPool.largestSlotBytes : left
-        guard let slot = reactor.pool.take(lengthBytes: min(length, PayloadPool.largestSlotBytes)) else { return false }
+        let bytes = min(length, PayloadPool.largestSlotBytes)
+        let taken = sparing ? reactor.pool.takeSparing(lengthBytes: bytes) : reactor.pool.take(lengthBytes: bytes)
+        guard let slot = taken else { return false }
         jobs[task.index].slot = slot
         return true
     }
 
     /// Asks for the next burst when there is memory for it.
     private func nextBurst(_ task: TaskIndex) {
-        if jobs[task.index].sense != nil { return endIfDone(task) }
+        if jobs[task.index].hasFailed { return endIfDone(task) }
         if jobs[task.index].inFlight >= Self.maximumWritesInFlight {
             jobs[task.index].awaitsBurst = true
             return
         }
-        if jobs[task.index].slot.isNone, !takeBurstSlot(task) {
+        if jobs[task.index].slot.isNone, !takeBurstSlot(task, sparing: true) {
             jobs[task.index].awaitsBurst = true
             starvedJobs.append(task)
             return reactor.markStarved(self)
@@ -222,7 +227,7 @@ extension Connection {
         jobs[task.index].slot = .none
         jobs[task.index].slotBase = base + max(0, length)
         if !slot.isNone {
-            if jobs[task.index].sense != nil || length <= 0 {
+            if jobs[task.index].hasFailed || length <= 0 {
                 reactor.pool.release(slot)
             } else {
                 submitBurst(task, slot, base, length)
@@ -250,7 +255,8 @@ extension Connection {
     ) {
         guard let slot = reactor.pool.take(lengthBytes: lengthBytes) else {
             if reference != jobs[task.index].slot { reactor.pool.release(reference) }
-            return failBusy(task)
+            jobs[task.index].lacksMemory = true
+            return endIfDone(task)
         }
         submit(
             BlockRequest(
@@ -261,7 +267,7 @@ extension Connection {
 
     /// All Data-Out of a command that takes it in one piece.
     private func wholeArrived(_ task: TaskIndex) {
-        if jobs[task.index].sense != nil { return endIfDone(task) }
+        if jobs[task.index].hasFailed { return endIfDone(task) }
         switch jobs[task.index].work {
         case .parameterList:
             guard let continuation = continuations.removeValue(forKey: task), let unit else { return }
@@ -286,15 +292,16 @@ extension Connection {
         let job = jobs[task.index]
         let left = job.totalBytes - job.issuedBytes
         guard left > 0, job.inFlight == 0, job.sense == nil else { return }
-        if job.issuedBytes > 0, queuedPayloadBytes > Self.maximumQueuedBytes {
+        if outputBytes >= maximumOutputBytes {
             readsAwaitingOutput.append(task)
             return
         }
         let length = Int(min(left, UInt64(PayloadPool.largestSlotBytes)))
-        guard let slot = reactor.pool.take(lengthBytes: length) else {
+        guard let slot = reactor.pool.takeSparing(lengthBytes: length) else {
             starvedJobs.append(task)
             return reactor.markStarved(self)
         }
+        countOutput(slot)
         jobs[task.index].issuedBytes += UInt64(length)
         submit(
             BlockRequest(
@@ -306,7 +313,7 @@ extension Connection {
     func continueScan(_ task: TaskIndex) {
         let job = jobs[task.index]
         let left = job.totalBytes - job.issuedBytes
-        guard left > 0, job.inFlight == 0, job.sense == nil else { return endIfDone(task) }
+        guard left > 0, job.inFlight == 0, !job.hasFailed else { return endIfDone(task) }
         let step = job.work == .verifyBlock ? UInt64(geometry.blockLengthBytes) : UInt64(PayloadPool.largestSlotBytes)
         let length = Int(min(left, step))
         jobs[task.index].issuedBytes += UInt64(length)
@@ -331,7 +338,7 @@ extension Connection {
                 unsafe reactor.pool.address(of: slot).copyMemory(from: base, byteCount: length)
             }
         }
-        queuedPayloadBytes += length
+        countOutput(slot)
         machine.sendData(task, payload: PayloadReference(slot.rawValue), lengthBytes: length, endsCommand: true)
     }
 
@@ -396,6 +403,10 @@ extension Connection {
             guard state == .collecting || state == .executing else { return }
             releaseJobSlot(task)
             return fail(task, sense)
+        }
+        if job.lacksMemory {
+            guard state == .collecting || state == .executing else { return }
+            return failBusy(task)
         }
         guard state == .executing else { return }
         if let unit, job.work == .write || job.work == .writeAndVerify {

@@ -55,6 +55,7 @@ extension Connection {
                     unsafe reactor.pool.address(of: slot).copyMemory(from: base, byteCount: source.count)
                 }
             }
+            countOutput(slot)
             pdu.payload = PayloadReference(slot.rawValue)
             pdu.payloadLength = step.text.count
             pdu.releasesPayload = true
@@ -114,7 +115,6 @@ extension Connection {
         send(step)
         if isClosing { return }
         let isDiscovery = result.identity.sessionType == .discovery
-        wasDiscovery = isDiscovery
         operational = result.parameters
         let window = isDiscovery ? 8 : reactor.shared.limits.commandsPerSession
         machine = FullFeatureConnection(
@@ -124,6 +124,7 @@ extension Connection {
         textNegotiation = TextNegotiation(login: result)
         if !isDiscovery { receiveBuffer.enlarge() }
         phase = .fullFeature
+        hasLeftLogin = true
         reactor.shared.loginEnded(peer: peer)
         let interval = reactor.shared.limits.nopIntervalSeconds
         deadline = interval > 0 ? reactor.now + Int64(interval) * 1_000_000_000 : .max
@@ -156,7 +157,7 @@ extension Connection {
                     unsafe reactor.pool.address(of: slot).copyMemory(from: base, byteCount: source.count)
                 }
             }
-            queuedPayloadBytes += text.count
+            countOutput(slot)
             machine.answerText(response, payload: PayloadReference(slot.rawValue), lengthBytes: text.count)
             machine.parameters = TransferParameters(operational)
         case .reject(let reason, let cause):

@@ -7,7 +7,7 @@ import SCSI
 extension Connection {
     /// The pattern block of a WRITE SAME is in (or there is none: zeros).
     func beginFill(_ task: TaskIndex) {
-        if jobs[task.index].slot.isNone, !takeBurstSlot(task) { return failFillBusy(task) }
+        if jobs[task.index].slot.isNone, !takeBurstSlot(task, sparing: false) { return failFillBusy(task) }
         let slot = unsafe reactor.pool.address(of: jobs[task.index].slot)
         let blockBytes = Int(geometry.blockLengthBytes)
         let hasPattern = machine.task(task).wantedBytes == blockBytes

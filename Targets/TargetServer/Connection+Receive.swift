@@ -156,7 +156,7 @@ extension Connection {
         inbound.keptBytes = machine.keptBytes(task, offset: offset, lengthBytes: inbound.lengthBytes)
         guard inbound.keptBytes > 0 else { return }
         inbound.slotOffset = offset - jobs[task.index].slotBase
-        if jobs[task.index].slot.isNone { _ = takeBurstSlot(task) }
+        if jobs[task.index].slot.isNone { _ = takeBurstSlot(task, sparing: false) }
         inbound.slot = jobs[task.index].slot
         if inbound.slot.isNone {
             isInboundStalled = true
@@ -170,8 +170,11 @@ extension Connection {
         if isInboundStalled {
             isInboundStalled = false
             if case .dataOut(let task) = inbound.purpose {
-                if inbound.keptBytes > 0, inbound.slot.isNone {
-                    if jobs[task.index].slot.isNone, machine.task(task).state == .collecting { _ = takeBurstSlot(task) }
+                if machine.task(task).state != .collecting {
+                    // Ended by a reset or an abort while it waited: its data is thrown away.
+                    inbound.keptBytes = 0
+                } else if inbound.keptBytes > 0, inbound.slot.isNone {
+                    if jobs[task.index].slot.isNone { _ = takeBurstSlot(task, sparing: false) }
                     inbound.slot = jobs[task.index].slot
                 }
             } else if inbound.slot.isNone, let slot = reactor.pool.take(lengthBytes: inbound.keptBytes) {
@@ -244,6 +247,7 @@ extension Connection {
                 return
             }
             let payload = segment.slot.isNone ? PayloadReference.none : PayloadReference(segment.slot.rawValue)
+            if !segment.slot.isNone { countOutput(segment.slot) }
             machine.answerPing(payload: payload, lengthBytes: segment.keptBytes)
         case .text:
             defer { if !segment.slot.isNone { reactor.pool.release(segment.slot) } }

@@ -44,8 +44,8 @@ final class Connection {
     var starvedJobs: [TaskIndex] = []
     /// Long reads that wait until more of what is queued has been sent.
     var readsAwaitingOutput: [TaskIndex] = []
-    /// Payload bytes in the output queue and in the send under way.
-    var queuedPayloadBytes = 0
+    /// Payload memory that the peer has to read free: of reads under way, of the output queue, of the send under way.
+    private(set) var outputBytes = 0
     /// Ranges of UNMAP commands that are still to be punched.
     var unmapRanges: [TaskIndex: [BlockRange]] = [:]
     /// All that was negotiated, for text requests and `status`.
@@ -190,7 +190,8 @@ final class Connection {
         if isClosing { return }
         phase = .closing
         shutdown(descriptor, Int32(SHUT_RDWR))
-        machine.discardOutput { reactor.pool.release(PayloadSlot(rawValue: $0.value)) }
+        machine.discardOutput { releaseOutput(PayloadSlot(rawValue: $0.value)) }
+        for pdu in loginOutput where pdu.payload != .none { releaseOutput(PayloadSlot(rawValue: pdu.payload.value)) }
         loginOutput.removeAll()
         releaseCollectedData()
         deadline = .max
@@ -201,7 +202,7 @@ final class Connection {
         guard !receiveInFlight, !sendInFlight, requestsInFlight == 0, !isFinished else { return }
         isFinished = true
         releaseInbound()
-        transmit.releaseAll { reactor.pool.release($0) }
+        transmit.releaseAll { releaseOutput($0) }
         for barriers in abortBarriers.values { for barrier in barriers { barrier.leave() } }
         abortBarriers = [:]
         if let unit, nexus.rawValue != 0 {
@@ -213,12 +214,25 @@ final class Connection {
         } else {
             reactor.shared.forgetClaim(of: reference)
         }
-        reactor.shared.connectionEnded(peer: peer, wasLoggedIn: session != nil || wasDiscovery)
+        reactor.shared.connectionEnded(peer: peer, wasLoggedIn: hasLeftLogin)
         Glibc.close(descriptor)
     }
 
-    /// Set once a discovery session is in the full feature phase.
-    var wasDiscovery = false
+    /// Set once the connection no longer counts among those in login.
+    var hasLeftLogin = false
+
+    // MARK: Memory of the output
+
+    /// Counts a slot whose bytes are going to be sent.
+    @inline(__always)
+    func countOutput(_ slot: PayloadSlot) { outputBytes += slot.sizeBytes }
+
+    /// Gives back a slot that `countOutput` counted.
+    @inline(__always)
+    func releaseOutput(_ slot: PayloadSlot) {
+        outputBytes -= slot.sizeBytes
+        reactor.pool.release(slot)
+    }
 
     /// A broken rule: the peer gets what is queued (a Reject), then the connection ends.
     func violated(_ violation: ProtocolViolation) {

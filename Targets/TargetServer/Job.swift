@@ -50,6 +50,10 @@ struct Job: BitwiseCopyable {
     var awaitsBurst = false
     /// What went wrong first.
     var sense: Sense?
+    /// Memory ran out in the middle: the command ends with BUSY once nothing of it is in flight.
+    var lacksMemory = false
+    /// Nothing more is begun for it.
+    var hasFailed: Bool { sense != nil || lacksMemory }
     /// Bytes of the pattern in `slot` (one block, or as many as the slot holds).
     var patternBytes = 0
 

@@ -252,7 +252,8 @@ final class ReactorThread: @unchecked Sendable {
             schedule(at: deadline)
             for connection in connections { connection?.drain() }
             settle()
-            checkDrained(deadline, barrier)
+            // The last connection may have gone in there, and the barrier with it.
+            if let draining { checkDrained(draining.deadline, draining.barrier) }
         case .stop: isRunning = false
         }
     }

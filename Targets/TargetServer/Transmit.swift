@@ -22,8 +22,6 @@ struct TransmitStage: ~Copyable {
     private var firstVector = 0
     private(set) var bytesLeft = 0
     private(set) var slots: ContiguousArray<PayloadSlot> = []
-    /// Bytes out of slots, all sends' worth of this stage.
-    private(set) var payloadBytes = 0
     private(set) var closesConnection = false
 
     init() {}
@@ -79,7 +77,6 @@ struct TransmitStage: ~Copyable {
             unsafe add(record, recordLength)
             if dataLength > 0, let payload = unsafe payload {
                 unsafe add(payload + pdu.payloadOffset, dataLength)
-                payloadBytes += dataLength
                 let trailer = unsafe record + Self.trailerOffset
                 unsafe trailer.storeBytes(of: 0, as: UInt64.self)
                 var trailerLength = padding
@@ -139,7 +136,6 @@ struct TransmitStage: ~Copyable {
         vectorCount = 0
         firstVector = 0
         bytesLeft = 0
-        payloadBytes = 0
     }
 }
 
@@ -174,7 +170,7 @@ extension Connection {
         reactor.markDirty(self)
         if result < 0, result != -EINTR, result != -EAGAIN {
             sendInFlight = false
-            transmit.releaseAll { reactor.pool.release($0) }
+            transmit.releaseAll { releaseOutput($0) }
             return cut()
         }
         guard transmit.sent(max(0, Int(result))) else {
@@ -186,8 +182,7 @@ extension Connection {
             return
         }
         sendInFlight = false
-        queuedPayloadBytes -= transmit.payloadBytes
-        transmit.releaseAll { reactor.pool.release($0) }
+        transmit.releaseAll { releaseOutput($0) }
         if transmit.closesConnection { return cut() }
         guard !readsAwaitingOutput.isEmpty else { return }
         let waiting = readsAwaitingOutput

@@ -8,7 +8,8 @@ final class Host {
     let server: TargetServer
     private(set) var configuration: ServerConfiguration
     private let folder: String
-    private var isShutDown = false
+    /// Whether the server has been ended already.
+    var isShutDown = false
 
     var port: UInt16 { configuration.portals[0].port }
     var target: String { configuration.targets[0].name }
@@ -103,5 +104,5 @@ final class Host {
         return PortalAddress(address: "127.0.0.1", port: UInt16(bigEndian: address.sin_port))
     }
 
-    private static let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    static let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 }

@@ -128,6 +128,33 @@ final class TestSession {
         return nil
     }
 
+    /// Takes PDUs until all these writes of the same `data` have ended, or the connection has.
+    func finishAll(_ tags: Set<InitiatorTaskTag>, writing data: [UInt8]) -> [Outcome] {
+        var left = tags
+        var outcomes: [Outcome] = []
+        while !left.isEmpty, let pdu = receive() {
+            if pdu.header.opcode == .r2t { answer(R2T(header: pdu.header), data) }
+            guard pdu.header.opcode == .scsiResponse, left.remove(pdu.header.initiatorTaskTag) != nil else { continue }
+            outcomes.append(
+                Outcome(status: SCSIResponse(header: pdu.header).status, sense: Array(pdu.data.dropFirst(2))))
+        }
+        return outcomes
+    }
+
+    /// Takes PDUs until all these reads have ended, or the connection has; their data, however it was interleaved.
+    func finishReads(_ tags: Set<InitiatorTaskTag>) -> [InitiatorTaskTag: [UInt8]] {
+        var left = tags
+        var received: [InitiatorTaskTag: [UInt8]] = [:]
+        while !left.isEmpty, let pdu = receive() {
+            guard pdu.header.opcode == .scsiDataIn, left.contains(pdu.header.initiatorTaskTag) else { continue }
+            let view = SCSIDataIn(header: pdu.header)
+            #expect(Int(view.bufferOffset) == received[view.initiatorTaskTag, default: []].count)
+            received[view.initiatorTaskTag, default: []] += pdu.data
+            if view.hasStatus { left.remove(view.initiatorTaskTag) }
+        }
+        return received
+    }
+
     /// Sends what an R2T asks for.
     func answer(_ r2t: R2T, _ data: [UInt8], spoilingFirst: Bool = false) {
         var offset = Int(r2t.bufferOffset)
@@ -209,7 +236,9 @@ final class TestSession {
     func logOut() -> LogoutResult? {
         let view = LogoutRequest(
             reason: .closeSession, initiatorTaskTag: newTag(), cmdSN: takeCmdSN(), expStatSN: expStatSN)
-        wire.send(PDU(header: view.header))
+        var header = view.header
+        header[.immediate] = false
+        wire.send(PDU(header: header))
         return next(.logoutResponse).flatMap { LogoutResponse(header: $0.header).result }
     }
 
