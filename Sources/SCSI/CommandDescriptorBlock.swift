@@ -23,9 +23,7 @@ public struct CommandDescriptorBlock: BitwiseCopyable, Sendable, Equatable {
         word3 = Self.word(bytes, at: 24)
     }
 
-    /// Takes the 16 bytes of an iSCSI header's CDB field as two words in wire order, and what an Extended CDB additional
-    /// header segment adds to them. The data path has them in this form; a span over a temporary copy of them was found to
-    /// read stale memory in release builds.
+    /// Takes the 16 bytes of an iSCSI header's CDB field as two words in wire order, which is how the data path has them.
     @inline(__always)
     public init(wireWords: InlineArray<2, UInt64>) {
         receivedLengthBytes = 16
