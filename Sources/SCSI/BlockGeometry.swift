@@ -44,7 +44,7 @@ public struct BlockGeometry: BitwiseCopyable, Sendable, Equatable {
     /// MAXIMUM WRITE SAME LENGTH in blocks. It bounds how long one WRITE SAME keeps the store busy.
     public var maximumWriteSameBlocks: UInt64
 
-    /// A unit of `blockCount` blocks with the house's limits: 8 MiB a transfer, 64 MiB a WRITE SAME, 2^20 blocks and
+    /// A unit of `blockCount` blocks with the house's limits: 8 MiB a transfer, 16 MiB a WRITE SAME, 2^20 blocks and
     /// 256 descriptors an UNMAP, 4096 bytes of unmap granularity.
     public init(
         blockLengthBytes: UInt32, blockCount: UInt64, physicalBlockExponent: UInt8? = nil,

@@ -58,19 +58,21 @@ struct LoginRefusalTests {
             change(&result)
             return result
         }
-        for (request, status) in [
-            (changed { $0.versionMin = 1 }, 0x0205),
-            (changed { $0.tsih = 5 }, 0x020a),
-            (changed { $0.isImmediate = false }, 0x0200),
-            (changed { $0.continues = true }, 0x0200),
-            (changed { $0.header[.currentStage] = 3 }, 0x0200),
-            (changed { $0.header[.currentStage] = 2 }, 0x0200),
-            (changed { $0.header[.nextStage] = 2 }, 0x0200),
-            (changed { $0.header[.nextStage] = 1 }, 0x0200),
-            (changed { $0.header[.nextStage] = 0 }, 0x0200),
-            (changed { $0.header.totalAHSLengthBytes = 4 }, 0x0200),
-        ] as [(LoginRequest, UInt16)] {
-            #expect(refusal(request, identityKeys)?.status.rawValue == status)
+        let changes: [((inout LoginRequest) -> Void, UInt16)] = [
+            ({ $0.versionMin = 1 }, 0x0205),
+            ({ $0.tsih = 5 }, 0x020a),
+            ({ $0.isImmediate = false }, 0x0200),
+            ({ $0.continues = true }, 0x0200),
+            ({ $0.header[.currentStage] = 3 }, 0x0200),
+            ({ $0.header[.currentStage] = 2 }, 0x0200),
+            ({ $0.header[.nextStage] = 2 }, 0x0200),
+            ({ $0.header[.nextStage] = 1 }, 0x0200),
+            ({ $0.header[.nextStage] = 0 }, 0x0200),
+            ({ $0.header.totalAHSLengthBytes = 4 }, 0x0200),
+        ]
+        // The changes, not the changed requests, are kept: 6.3.1's optimiser loses them in an array of tuples.
+        for (change, status) in changes {
+            #expect(refusal(changed(change), identityKeys)?.status.rawValue == status)
         }
         #expect(
             refusal(changed { $0.tsih = 5 }, identityKeys, policy: TestPolicy(session: 5))?.status.rawValue == 0x0206)

@@ -177,7 +177,7 @@ import Testing
                     00000100          // MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT
                     00000008          // OPTIMAL UNMAP GRANULARITY: 4096 bytes
                     80000000          // UGAVALID 1, UNMAP GRANULARITY ALIGNMENT 0
-                    0000000000020000  // MAXIMUM WRITE SAME LENGTH: 64 MiB
+                    0000000000008000  // MAXIMUM WRITE SAME LENGTH: 16 MiB
                     """) + zeros(20))
     }
 
