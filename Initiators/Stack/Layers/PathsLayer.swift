@@ -126,7 +126,7 @@ public struct PathsLayer: Layer {
         let context = context
         let text = UdevRule.text(scope.inventory.volumes)
         return Step(
-            layer: .paths, name: "keep LVM and udev off raw paths", object: "udev rule", deadlineSeconds: 20, group: 0
+            layer: .paths, name: "keep LVM and udev off raw paths", object: "udev rule", deadlineSeconds: 45, group: 0
         ) {
             try makeFolder(context.folders.udevRules)
             try writeFileAtomically(context.folders.udevRuleFile, text)
@@ -135,8 +135,15 @@ public struct PathsLayer: Layer {
         }
     }
 
+    /// udevd takes one control connection at a time and answers EAGAIN to a second one, which is nobody's fault and over
+    /// in a moment: the request is made again until the step's own deadline is near.
     private static func reloadRules(_ context: StackContext) async throws(StackError) {
         guard Udev.isRunning else { return }
+        for _ in 0..<20 {
+            let result = try await context.commands.run("udevadm", ["control", "--reload"], deadlineSeconds: 15)
+            if result.isSuccess { return }
+            try? await Task.sleep(for: .milliseconds(300))
+        }
         try await context.commands.check("udevadm", ["control", "--reload"], deadlineSeconds: 15)
     }
 
