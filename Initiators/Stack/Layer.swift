@@ -168,6 +168,13 @@ public protocol Layer: Sendable {
     /// Every reason why this layer cannot be taken down now (a mount in use, a device held by another program). `down`
     /// asks all layers before it touches the first object. A layer may throw its reason from `stepsDown` instead.
     func refusalsDown(_ scope: StackScope, _ observation: StackObservation) async -> [StackError]
+    /// The programs and kernel modules that this layer needs and the host has not. `up` asks all layers before its first
+    /// step, so that nothing is left half done for want of a package.
+    func missing(_ scope: StackScope) -> [StackError]
+    /// Reasons, to be seen now, why this layer will not come up (foreign data on a map, multipathd). `up` asks all layers
+    /// before its first step, and those above each one that it has brought up, so that no cluster is started below data
+    /// that it must not touch.
+    func obstaclesUp(_ scope: StackScope, _ observation: StackObservation) async -> [StackError]
     /// Throws when the layer, its steps done, is not good enough for the layers above. That no step is left which must
     /// not fail is checked already.
     func verifyUp(_ scope: StackScope, _ observation: StackObservation) throws
@@ -176,6 +183,10 @@ public protocol Layer: Sendable {
 extension Layer {
     /// Nothing stands in the way.
     public func refusalsDown(_ scope: StackScope, _ observation: StackObservation) async -> [StackError] { [] }
+    /// Nothing is.
+    public func missing(_ scope: StackScope) -> [StackError] { [] }
+    /// None to be seen.
+    public func obstaclesUp(_ scope: StackScope, _ observation: StackObservation) async -> [StackError] { [] }
     /// Whatever has no steps left is good enough.
     public func verifyUp(_ scope: StackScope, _ observation: StackObservation) throws {}
 }

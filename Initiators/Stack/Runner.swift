@@ -63,25 +63,36 @@ public struct Runner: Sendable {
         report.observation.objects = (others + objects).sorted { $0.layer < $1.layer }
     }
 
-    /// Brings everything up that the scope wants. Stops at the first layer that fails and leaves what was done.
+    /// Brings everything up that the scope wants. Stops at the first layer that fails and leaves what was done. Refused
+    /// before the first step when a program or kernel module is missing, or an obstacle can be seen by then.
     public func up() async -> RunReport {
         await run(.up, layers) { report in
-            for layer in layers {
+            try Self.refuse(layers.flatMap { $0.missing(scope) }, &report)
+            for layer in layers { try Self.refuse(await layer.obstaclesUp(scope, report.observation), &report) }
+            for (number, layer) in layers.enumerated() {
                 if !report.steps.isEmpty { await observe(layer, into: &report) }
+                let stepsBefore = report.steps.count
                 try await reach(layer, &report) { try layer.stepsUp(scope, $0) }
                 try layer.verifyUp(scope, report.observation)
+                guard report.steps.count > stepsBefore else { continue }
+                for upper in layers[(number + 1)...] {
+                    try Self.refuse(await upper.obstaclesUp(scope, report.observation), &report)
+                }
             }
         }
+    }
+
+    /// Throws the first of several reasons; the report has the others.
+    private static func refuse(_ reasons: [StackError], _ report: inout RunReport) throws {
+        guard let first = reasons.first else { return }
+        report.furtherErrors = Array(reasons.dropFirst())
+        throw first
     }
 
     /// Takes everything of ours away, topmost layer first. Refused before the first step when anything is in use.
     public func down() async -> RunReport {
         await run(.down, layers.reversed()) { report in
-            let refusals = await refusals(report.observation)
-            if let first = refusals.first {
-                report.furtherErrors = Array(refusals.dropFirst())
-                throw first
-            }
+            try Self.refuse(await refusals(report.observation), &report)
             for layer in layers.reversed() {
                 if !report.steps.isEmpty { await observe(layer, into: &report) }
                 try await reach(layer, &report) { try layer.stepsDown(scope, $0) }

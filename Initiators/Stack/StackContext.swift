@@ -53,6 +53,23 @@ public struct StackContext: Sendable {
         }
     }
 
+    /// Those of the programs and kernel modules that this host does not have, each with the package to install.
+    func missing(programs: [String] = [], modules names: [String] = []) -> [StackError] {
+        var errors: [StackError] = []
+        for program in programs {
+            do throws(StackError) { _ = try commands.locate(program) } catch { errors.append(error) }
+        }
+        let modules = KernelModules(files: files)
+        for name in names where modules.availability(name) == .missing {
+            errors.append(
+                StackError(
+                    .missing, object: "kernel module \(name)",
+                    cause: "the running kernel, \(modules.release), has none",
+                    advice: "install the modules of that kernel (its linux-image package), then: attach up"))
+        }
+        return errors
+    }
+
     /// The daemons that attach started and has to end, by name.
     func startedDaemons() -> [String: Int32] {
         guard let text = readTextFile(folders.startedFile), case .object(let members)? = JSONValue(parsing: text) else {

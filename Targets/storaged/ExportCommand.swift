@@ -93,12 +93,10 @@ struct ExportCommand: ParsableCommand {
         return found
     }
 
-    /// The whole path, links resolved: the identifiers come from it. The file itself may be missing yet.
+    /// The whole path: the identifiers come from it. Links are resolved up to the file's own name, which stays as it was
+    /// typed: /dev/mapper/NAME and /dev/disk/by-id/NAME are links to a device whose own name is another after a reboot.
+    /// The file itself may be missing yet.
     private func absolute(_ file: String) throws(CommandFailure) -> String {
-        if let resolved = unsafe realpath(file, nil) {
-            defer { unsafe free(resolved) }
-            return unsafe String(cString: resolved)
-        }
         let parts = file.split(separator: "/", omittingEmptySubsequences: false)
         let folder = parts.dropLast().joined(separator: "/")
         let place = file.hasPrefix("/") && folder.isEmpty ? "/" : folder.isEmpty ? "." : folder

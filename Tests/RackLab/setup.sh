@@ -135,7 +135,7 @@ prepare_state() {
 }
 
 # remove_state: all of the folder but the logs.
-remove_state() { rm -rf "${STATE:?}"/{bin,bin-lab,keys,nodes,rules}; }
+remove_state() { rm -rf "${STATE:?}"/{bin,bin-lab,keys,nodes,packages,rules}; }
 
 hosts_file() {
     echo "127.0.0.1 localhost"

@@ -184,8 +184,9 @@ struct ClusterPlanningTests {
                 "write /etc/corosync/corosync.conf", "start corosync", "wait for quorum (with client1)",
                 "write /etc/dlm/dlm.conf",
                 "start dlm_controld (fencing is not configured: a lost client blocks the locks)", "start lvmlockd",
-                "make volume group VG0 on mpath0, mpath1", "make logical volume VG0/LV0 of 510 extents",
-                "make gfs2 client:gfs2 with 4 journals on VG0/LV0", "mount VG0/LV0 on /mnt",
+                "find or make volume group VG0 on mpath0, mpath1",
+                "find or make logical volume VG0/LV0 of 510 extents",
+                "find or make gfs2 client:gfs2 with 4 journals on VG0/LV0", "mount VG0/LV0 on /mnt",
             ])
     }
 

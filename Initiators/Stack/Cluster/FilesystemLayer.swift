@@ -90,6 +90,12 @@ public struct FilesystemLayer: Layer {
 
     // MARK: - Up
 
+    /// GFS2 and its tools.
+    public func missing(_ scope: StackScope) -> [StackError] {
+        guard !scope.filesystems.isEmpty else { return [] }
+        return context.missing(programs: ["mkfs.gfs2", "mount", "umount"], modules: ["gfs2"])
+    }
+
     /// Making the filesystem or waiting for it, and mounting it.
     public func stepsUp(_ scope: StackScope, _ observation: StackObservation) throws -> [Step] {
         var steps: [Step] = []
@@ -106,17 +112,19 @@ public struct FilesystemLayer: Layer {
             let isMade = object.facts["found"] == filesystem.lockTable && lower?.facts["unformatted"] == nil
             if !isMade {
                 let work = Work(filesystem: filesystem, group: group, volume: volume, scope: scope, context: context)
-                steps.append(scope.isFirstClient ? makeStep(work, index * 2 + 1) : waitStep(work, index * 2 + 1))
+                let verb = VolumeGroupLayer.makingVerb(group, observation)
+                steps.append(
+                    scope.isFirstClient ? makeStep(work, verb: verb, index * 2 + 1) : waitStep(work, index * 2 + 1))
             }
             steps.append(mountStep(filesystem, group, volume, scope, index * 2 + 2))
         }
         return steps
     }
 
-    private func makeStep(_ work: Work, _ number: Int) -> Step {
+    private func makeStep(_ work: Work, verb: String, _ number: Int) -> Step {
         Step(
             layer: .filesystem,
-            name: "make gfs2 \(work.filesystem.lockTable) with \(work.filesystem.journalCount) journals on "
+            name: "\(verb) gfs2 \(work.filesystem.lockTable) with \(work.filesystem.journalCount) journals on "
                 + work.filesystem.logicalVolumePath,
             object: work.filesystem.mountPoint, deadlineSeconds: Self.makeDeadlineSeconds + 240, group: number
         ) { try await work.make() }

@@ -115,6 +115,13 @@ public struct LocksLayer: Layer {
 
     // MARK: - Up
 
+    /// dlm and lvmlockd, where a cluster is wanted.
+    public func missing(_ scope: StackScope) -> [StackError] {
+        guard ClusterScope.isWanted(scope) else { return [] }
+        return context.missing(
+            programs: ["dlm_controld", "dlm_tool", "lvmlockd", "lvmlockctl"], modules: ["configfs", "dlm"])
+    }
+
     /// Modules, configfs, dlm_controld with its configuration, lvmlockd.
     public func stepsUp(_ scope: StackScope, _ observation: StackObservation) throws -> [Step] {
         guard ClusterScope.isWanted(scope) else { return [] }

@@ -137,7 +137,10 @@ public struct LogicalVolumeLayer: Layer {
             let isUnformatted = object.facts["unformatted"] != nil
             if object.state == .present && (!isUnformatted || scope.isFirstClient) { continue }
             if scope.isFirstClient {
-                if object.facts["made"] == nil { steps.append(makeStep(group, volume, scope, index * 2)) }
+                if object.facts["made"] == nil {
+                    let verb = VolumeGroupLayer.makingVerb(group, observation)
+                    steps.append(makeStep(group, volume, scope, verb: verb, index * 2))
+                }
                 // An unformatted one is activated by the layer above, for itself alone.
                 let hasFilesystem = Self.filesystem(on: group, volume, scope.inventory) != nil
                 if isUnformatted || (object.facts["made"] == nil && hasFilesystem) { continue }
@@ -149,12 +152,14 @@ public struct LogicalVolumeLayer: Layer {
         return steps
     }
 
-    private func makeStep(_ group: VolumeGroup, _ volume: LogicalVolume, _ scope: StackScope, _ number: Int) -> Step {
+    private func makeStep(
+        _ group: VolumeGroup, _ volume: LogicalVolume, _ scope: StackScope, verb: String, _ number: Int
+    ) -> Step {
         let (context, inventory) = (context, scope.inventory)
         let name = Self.name(group, volume)
         let extents = inventory.expectedExtents(of: volume, in: group)
         return Step(
-            layer: .volume, name: "make logical volume \(name) of \(extents) extents", object: name,
+            layer: .volume, name: "\(verb) logical volume \(name) of \(extents) extents", object: name,
             deadlineSeconds: 80,
             group: number
         ) {

@@ -97,6 +97,12 @@ public struct MembershipLayer: Layer {
 
     // MARK: - Up
 
+    /// corosync, where a cluster is wanted.
+    public func missing(_ scope: StackScope) -> [StackError] {
+        guard ClusterScope.isWanted(scope) else { return [] }
+        return context.missing(programs: ["corosync", "corosync-cmapctl", "corosync-quorumtool", "corosync-cfgtool"])
+    }
+
     /// Configuration, daemon, quorum.
     public func stepsUp(_ scope: StackScope, _ observation: StackObservation) throws -> [Step] {
         guard ClusterScope.isWanted(scope) else { return [] }

@@ -83,6 +83,7 @@ public struct VolumeGroupLayer: Layer {
         let missing = Self.missingMaps(group, scope.inventory, context.files)
         guard missing.isEmpty else {
             object.detail = "without its maps \(missing.joined(separator: ", "))"
+            object.facts["made"] = "unknown"
             return object
         }
         do {
@@ -158,32 +159,62 @@ public struct VolumeGroupLayer: Layer {
 
     // MARK: - Up
 
+    /// LVM, and what looks for foreign data.
+    public func missing(_ scope: StackScope) -> [StackError] {
+        scope.volumeGroups.isEmpty ? [] : context.missing(programs: ["lvm", "wipefs"])
+    }
+
     /// Making the group or waiting for it, and starting its lockspace.
     public func stepsUp(_ scope: StackScope, _ observation: StackObservation) throws -> [Step] {
         var steps: [Step] = []
         for (index, group) in scope.volumeGroups.enumerated() {
             guard let object = observation.object(.volumeGroup, group.name), object.state != .present else { continue }
-            if let conflict = object.facts["conflict"] {
-                throw StackError(
-                    .mismatch, object: group.name, cause: conflict,
-                    advice: object.facts["advice"] ?? "see attach status")
-            }
-            if object.facts["made"] == nil {
+            if let conflict = Self.conflict(object) { throw conflict }
+            if object.facts["made"] != "yes" {
                 steps.append(
-                    scope.isFirstClient ? makeStep(group, scope, index * 2) : waitStep(group, scope, index * 2))
+                    scope.isFirstClient
+                        ? makeStep(group, scope, verb: Self.makingVerb(group, observation), index * 2)
+                        : waitStep(group, scope, index * 2))
             }
-            if scope.isFirstClient == false || object.facts["made"] != nil {
+            if scope.isFirstClient == false || object.facts["made"] == "yes" {
                 steps.append(lockStartStep(group, scope, index * 2 + 1))
             }
         }
         return steps
     }
 
-    private func makeStep(_ group: VolumeGroup, _ scope: StackScope, _ number: Int) -> Step {
+    /// Foreign data on the group's maps, and a group that is not the inventory's.
+    public func obstaclesUp(_ scope: StackScope, _ observation: StackObservation) async -> [StackError] {
+        // Once: when its maps have just come up and the observation was made without them.
+        let unseen = scope.volumeGroups.filter {
+            observation.object(.volumeGroup, $0.name)?.facts["made"] == "unknown"
+                && Self.missingMaps($0, scope.inventory, context.files).isEmpty
+        }
+        var errors: [StackError] = []
+        for group in unseen {
+            let object = await describe(group, scope, nil)
+            if let error = Self.conflict(object) { errors.append(error) }
+        }
+        return errors
+    }
+
+    private static func conflict(_ object: ObservedObject) -> StackError? {
+        object.facts["conflict"].map {
+            StackError(
+                .mismatch, object: object.name, cause: $0, advice: object.facts["advice"] ?? "see attach status")
+        }
+    }
+
+    /// `make`, or, for a plan made while nobody can know whether it is there, `find or make`.
+    static func makingVerb(_ group: VolumeGroup, _ observation: StackObservation) -> String {
+        observation.object(.volumeGroup, group.name)?.facts["made"] == "unknown" ? "find or make" : "make"
+    }
+
+    private func makeStep(_ group: VolumeGroup, _ scope: StackScope, verb: String, _ number: Int) -> Step {
         let (context, inventory) = (context, scope.inventory)
         return Step(
             layer: .volumeGroup,
-            name: "make volume group \(group.name) on \(group.volumeNames.joined(separator: ", "))",
+            name: "\(verb) volume group \(group.name) on \(group.volumeNames.joined(separator: ", "))",
             object: group.name, deadlineSeconds: 150, group: number
         ) {
             let volumes = inventory.volumes(of: group)

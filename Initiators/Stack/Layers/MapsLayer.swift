@@ -128,6 +128,16 @@ public struct MapsLayer: Layer {
 
     // MARK: - Up
 
+    /// multipathd, where it claims a wanted volume.
+    public func obstaclesUp(_ scope: StackScope, _ observation: StackObservation) async -> [StackError] {
+        scope.volumes.compactMap { multipathdConflict($0, observation.object(.maps, $0.name)) }
+    }
+
+    /// Device-mapper with its multipath target and the selectors that the inventory names.
+    public func missing(_ scope: StackScope) -> [StackError] {
+        context.missing(modules: MapTable.modules(scope.volumes))
+    }
+
     /// Modules and the kernel's own bound first, then all maps, then the monitor.
     public func stepsUp(_ scope: StackScope, _ observation: StackObservation) throws -> [Step] {
         var steps: [Step] = []
@@ -168,7 +178,7 @@ public struct MapsLayer: Layer {
             throw StackError(
                 .mismatch, object: volume.name, cause: object?.detail ?? "", advice: "\(advice), then: attach up")
         }
-        try refuseMultipathd(volume, object)
+        if let conflict = multipathdConflict(volume, object) { throw conflict }
         guard let object, object.facts["device"] != nil, object.facts["table"] != "none" else {
             return makeMap(volume, scope, isNew: object?.facts["device"] == nil)
         }
@@ -181,12 +191,12 @@ public struct MapsLayer: Layer {
     }
 
     /// multipathd takes every path whose WWID it knows; two owners of one map undo each other's work.
-    private func refuseMultipathd(_ volume: Volume, _ object: ObservedObject?) throws(StackError) {
-        guard !DaemonProcess.named("multipathd").isEmpty else { return }
+    private func multipathdConflict(_ volume: Volume, _ object: ObservedObject?) -> StackError? {
+        guard !DaemonProcess.named("multipathd").isEmpty else { return nil }
         let knows = (readTextFile("/etc/multipath/wwids") ?? "").contains("/\(volume.wwidString)/")
         let hasMap = object?.facts["device"] != nil && !context.owned.contains(.map(volume))
-        guard knows || hasMap else { return }
-        throw StackError(
+        guard knows || hasMap else { return nil }
+        return StackError(
             .busy, object: volume.name, cause: "multipathd runs and has taken \(volume.wwidString)",
             advice: "blacklist that WWID in /etc/multipath.conf and type: multipath -w \(volume.wwidString); "
                 + "multipathd reconfigure (or stop multipathd)")

@@ -103,6 +103,11 @@ public struct PathsLayer: Layer {
 
     // MARK: - Up
 
+    /// The disk driver, and udev.
+    public func missing(_ scope: StackScope) -> [StackError] {
+        context.missing(programs: ["udevadm"], modules: ["sd_mod"])
+    }
+
     /// The udev rule first, so that nobody grabs what appears; then every path at once.
     public func stepsUp(_ scope: StackScope, _ observation: StackObservation) throws -> [Step] {
         var steps: [Step] = []

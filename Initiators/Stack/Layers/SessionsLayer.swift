@@ -135,6 +135,11 @@ public struct SessionsLayer: Layer {
 
     // MARK: - Up
 
+    /// open-iscsi, and the kernel's initiator.
+    public func missing(_ scope: StackScope) -> [StackError] {
+        context.missing(programs: ["iscsid", "iscsiadm", "modprobe"], modules: ["iscsi_tcp"])
+    }
+
     /// Module, daemon, interface record, then all logins at once. A login may fail: `verifyUp` counts what is left.
     public func stepsUp(_ scope: StackScope, _ observation: StackObservation) throws -> [Step] {
         let interface = ISCSIAdmin.interfaceName(scope.inventory)
