@@ -108,6 +108,19 @@ static inline int cur_cancel(struct io_uring *ring, uint64_t token, uint64_t own
     return 0;
 }
 
+// Turns what is queued and would change a file into nothing. sqe_head to sqe_tail is what liburing has not shown to the
+// kernel yet.
+static inline void cur_withdraw_writes(struct io_uring *ring) {
+    struct io_uring_sq *sq = &ring->sq;
+    for (unsigned index = sq->sqe_head; index != sq->sqe_tail; index++) {
+        struct io_uring_sqe *sqe = &sq->sqes[index & *sq->kring_mask];
+        if (sqe->opcode != IORING_OP_WRITE && sqe->opcode != IORING_OP_FALLOCATE) continue;
+        uint64_t token = sqe->user_data;
+        io_uring_prep_nop(sqe);
+        sqe->user_data = token;
+    }
+}
+
 // Submits what is queued and waits for one completion, at most `nanoseconds` (for ever when negative).
 static inline int cur_submit_and_wait(struct io_uring *ring, int64_t nanoseconds) {
     struct io_uring_cqe *cqe;

@@ -80,6 +80,7 @@ struct Declarations {
     let volumeGroups: [VolumeGroup]
     let filesystems: [Filesystem]
     let timeouts: Timeouts
+    let limits: DaemonLimits
 }
 
 extension Reader {
@@ -87,6 +88,7 @@ extension Reader {
     mutating func declarations(_ root: Tree) -> Declarations? {
         let known = [
             "rack", "iqn", "networks", "hosts", "clients", "volumes", "volumeGroups", "filesystems", "timeouts",
+            "limits",
         ]
         guard let fields = fields(root, "the inventory", known: known) else { return nil }
         let name = name(fields, "rack", .iscsiPart, example: "rack: NAME, the rack's name")
@@ -115,7 +117,7 @@ extension Reader {
                 .compactMap { volumeGroup($0.tree, $0.label) },
             filesystems: objects(fields, "filesystems", kind: "filesystem", example: nil)
                 .compactMap { filesystem($0.tree, $0.label) },
-            timeouts: timeouts(fields))
+            timeouts: timeouts(fields), limits: limits(fields))
     }
 
     private mutating func network(_ tree: Tree, _ label: String) -> (name: Located<String>?, description: String?) {

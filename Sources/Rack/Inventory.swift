@@ -23,6 +23,8 @@ public struct Inventory: Sendable, Equatable {
     public let filesystems: [Filesystem]
     /// Intervals and deadlines of paths.
     public let timeouts: Timeouts
+    /// What every storaged of the rack keeps within.
+    public let limits: DaemonLimits
 }
 
 /// A network that portals are on.

@@ -142,6 +142,7 @@ extension Inventory {
         volumeGroups = declared.volumeGroups.compactMap { VolumeGroup($0) }
         filesystems = declared.filesystems.compactMap { Filesystem($0) }
         timeouts = declared.timeouts
+        limits = declared.limits
     }
 }
 

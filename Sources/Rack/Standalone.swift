@@ -100,7 +100,8 @@ extension Inventory {
             name: host, iqnPrefix: iqnPrefix, networks: [],
             hosts: [
                 StorageHost(name: host, failureDomain: FailureDomain(rack: nil, row: nil), portals: listening)
-            ], clients: [], volumes: volumes, volumeGroups: [], filesystems: [], timeouts: .standard)
+            ], clients: [], volumes: volumes, volumeGroups: [], filesystems: [], timeouts: .standard,
+            limits: DaemonLimits())
     }
 
     private static func baseName(_ path: String) -> String {

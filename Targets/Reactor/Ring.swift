@@ -128,6 +128,9 @@ public struct Ring: ~Copyable {
         require(unsafe cur_cancel(ring, token, ownToken))
     }
 
+    /// Makes the writes that are queued and not submitted do nothing; they complete with 0.
+    public mutating func withdrawWrites() { unsafe cur_withdraw_writes(ring) }
+
     /// Submits what is queued; waits for a completion, at most `timeoutNanoseconds` (for ever when nil).
     public mutating func submitAndWait(timeoutNanoseconds: Int64?) {
         _ = unsafe cur_submit_and_wait(ring, timeoutNanoseconds ?? -1)

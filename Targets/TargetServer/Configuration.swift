@@ -108,9 +108,20 @@ public struct ServerLimits: Sendable, Hashable {
     public var payloadBytesPerReactor = 32 << 20
     /// Seconds that in-flight commands have to finish at shutdown before their connections are cut.
     public var drainSeconds = 20
+    /// Seconds of standing still (a stopped process, a paused machine) after which connections are cut with all they have
+    /// queued. Less than the 10 seconds and more that initiators wait before they repeat a command on another path.
+    public var standstillSeconds = 5
 
     /// The defaults.
     public init() {}
+
+    /// What the daemon's resident memory stays below when every bound is reached: the program itself, and for each reactor
+    /// its payload memory, ring and tables, for each connection its receive buffer and its commands.
+    public var memoryCeilingBytes: Int {
+        let threads = reactors > 0 ? reactors : TargetServer.usableProcessors()
+        let connectionBytes = 96 << 10 + commandsPerSession * 384
+        return 32 << 20 + threads * (payloadBytesPerReactor + 4 << 20) + connections * connectionBytes
+    }
 }
 
 /// Why a server could not start or change.

@@ -146,8 +146,7 @@ extension Connection {
         if let slot = reactor.pool.take(lengthBytes: lengthBytes) {
             inbound.slot = slot
         } else {
-            isInboundStalled = true
-            reactor.markStarved(self)
+            stallInbound()
         }
     }
 
@@ -158,10 +157,7 @@ extension Connection {
         inbound.slotOffset = offset - jobs[task.index].slotBase
         if jobs[task.index].slot.isNone { _ = takeBurstSlot(task, sparing: false) }
         inbound.slot = jobs[task.index].slot
-        if inbound.slot.isNone {
-            isInboundStalled = true
-            reactor.markStarved(self)
-        }
+        if inbound.slot.isNone { stallInbound() }
     }
 
     /// Memory may have come back.
@@ -183,6 +179,8 @@ extension Connection {
             if inbound.keptBytes > 0, inbound.slot.isNone {
                 isInboundStalled = true
                 reactor.markStarved(self)
+            } else if cutIfStalledTooLong() {
+                return
             } else {
                 parse()
             }

@@ -56,6 +56,8 @@ final class Connection {
     var receiveBuffer: ReceiveBuffer
     var inbound = InboundSegment()
     var isInboundStalled = false
+    /// Clock of the moment since which it is.
+    var inboundStalledAt: Int64 = 0
     var receiveInFlight = false
     /// Whether the receive in flight fills the segment's slot first.
     var isDirectReceive = false

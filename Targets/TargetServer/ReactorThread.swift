@@ -49,6 +49,7 @@ final class ReactorThread: @unchecked Sendable {
     private var nextTimer = Int64.max
     private var draining: (deadline: Int64, barrier: Barrier)?
     private var isRunning = true
+    private var standstill: StandstillWatch
     /// The clock at the last wake-up.
     private(set) var now = monotonicNanoseconds()
 
@@ -65,6 +66,7 @@ final class ReactorThread: @unchecked Sendable {
         self.logger = logger
         ring = try Ring(entries: 1024)
         pool = PayloadPool(totalBytes: limits.payloadBytesPerReactor)
+        standstill = StandstillWatch(limitSeconds: limits.standstillSeconds)
     }
 
     /// Asks the reactor for something; any thread may call it.
@@ -77,13 +79,44 @@ final class ReactorThread: @unchecked Sendable {
     func run() {
         watchInbox()
         while isRunning {
-            ring.submitAndWait(timeoutNanoseconds: nextTimer == .max ? nil : max(0, nextTimer - monotonicNanoseconds()))
+            if let gap = standstill.look() { dropStale(gap) }
+            ring.submitAndWait(timeoutNanoseconds: longestWait)
             now = monotonicNanoseconds()
+            if hasConnections {
+                if let gap = standstill.look() { dropStale(gap) }
+            } else {
+                standstill.forget()
+            }
             while let completion = ring.nextCompletion() { dispatch(completion) }
             settle()
             if now >= nextTimer { runTimers() }
             if let draining { checkDrained(draining.deadline, draining.barrier) }
         }
+    }
+
+    private var hasConnections: Bool { load.load(ordering: .relaxed) > 0 }
+
+    private var longestWait: Int64? {
+        let limit = hasConnections ? standstill.longestWaitNanoseconds : nil
+        if nextTimer == .max { return limit }
+        let left = max(0, nextTimer - monotonicNanoseconds())
+        return limit.map { min($0, left) } ?? left
+    }
+
+    /// The thread stood still for longer than initiators wait: nothing that was queued before is executed.
+    private func dropStale(_ nanoseconds: Int64) {
+        var dropped = StaleWork()
+        for connection in connections {
+            guard let connection, !connection.isClosing else { continue }
+            dropped.add(connection.cutStale())
+        }
+        // Requests that this round has made and not submitted; their connections are closing, and drop the result.
+        ring.withdrawWrites()
+        shared.count(dropped)
+        guard dropped.connections > 0 else { return }
+        logger.warning(
+            "stood still for \(nanoseconds / 1_000_000) ms; what was queued before is not executed",
+            metadata: dropped.metadata)
     }
 
     private func watchInbox() {

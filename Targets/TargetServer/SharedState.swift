@@ -25,6 +25,8 @@ final class SharedState: Sendable {
         let loginFailures = Atomic<UInt64>(0)
         let protocolErrors = Atomic<UInt64>(0)
         let refusedConnections = Atomic<UInt64>(0)
+        let staleConnections = Atomic<UInt64>(0)
+        let staleCommands = Atomic<UInt64>(0)
     }
 
     private struct Place {
@@ -123,6 +125,12 @@ final class SharedState: Sendable {
             state.connections -= 1
             if !wasLoggedIn { Self.leaveLogin(&state, peer) }
         }
+    }
+
+    /// Counts what was dropped unexecuted.
+    func count(_ stale: StaleWork) {
+        counters.staleConnections.add(UInt64(stale.connections), ordering: .relaxed)
+        counters.staleCommands.add(UInt64(stale.commands), ordering: .relaxed)
     }
 
     /// From now on no connection is taken in.

@@ -14,6 +14,10 @@ public struct ServerSnapshot: Sendable, Codable {
     public var loginFailures: UInt64
     /// Connections closed because the peer broke the protocol, since the start.
     public var protocolErrors: UInt64
+    /// Connections cut because they, or the daemon, stood still for longer than initiators wait, since the start.
+    public var staleConnectionsDropped: UInt64
+    /// Commands of theirs that were dropped unexecuted or unfinished.
+    public var staleCommandsDropped: UInt64
     /// Bytes of payload memory in flight now.
     public var payloadBytesInUse: Int
     /// Reactor threads.

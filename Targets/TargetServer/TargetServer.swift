@@ -69,7 +69,7 @@ public final class TargetServer: Sendable {
     }
 
     /// Processors that this process may run on.
-    private static func usableProcessors() -> Int {
+    static func usableProcessors() -> Int {
         Int(rack_usable_processors())
     }
 
@@ -227,6 +227,8 @@ public final class TargetServer: Sendable {
             connectionsBeforeLogin: parts.reduce(0) { $0 + $1.connectionsBeforeLogin },
             loginFailures: shared.counters.loginFailures.load(ordering: .relaxed),
             protocolErrors: shared.counters.protocolErrors.load(ordering: .relaxed),
+            staleConnectionsDropped: shared.counters.staleConnections.load(ordering: .relaxed),
+            staleCommandsDropped: shared.counters.staleCommands.load(ordering: .relaxed),
             payloadBytesInUse: parts.reduce(0) { $0 + $1.payloadBytesInUse }, reactors: reactors.count,
             engine: "io_uring")
     }

@@ -16,9 +16,7 @@ struct CheckCommand: ParsableCommand {
     func run() throws {
         try reportingFailure { () throws(CommandFailure) in
             let plan = try inventory.load()
-            var limits = ServerLimits()
-            limits.reactors = reactors
-            printLine(CheckReport(plan, try plan.preview(), limits: limits).text)
+            printLine(CheckReport(plan, try plan.preview(), limits: plan.limits(reactors: reactors)).text)
         }
     }
 }
@@ -71,7 +69,9 @@ struct CheckReport {
                 "limit", "payload memory, a reactor",
                 ByteSize(bytes: UInt64(limits.payloadBytesPerReactor)).description,
             ],
+            ["limit", "memory of the whole daemon", ByteSize(bytes: UInt64(limits.memoryCeilingBytes)).description],
             ["limit", "drain at shutdown", "\(limits.drainSeconds) s"],
+            ["limit", "standstill after which queued commands are dropped", "\(limits.standstillSeconds) s"],
         ])
         text = lines.joined(separator: "\n")
     }

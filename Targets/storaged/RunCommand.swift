@@ -17,7 +17,10 @@ struct RunCommand: ParsableCommand {
     func run() throws {
         try reportingFailure { () throws(CommandFailure) in
             let plan = try inventory.load()
-            if checkFirst { printError(CheckReport(plan, try plan.preview(), limits: serving.limits).text) }
+            if checkFirst {
+                let limits = plan.limits(reactors: serving.reactors)
+                printError(CheckReport(plan, try plan.preview(), limits: limits).text)
+            }
             let daemon = try Serving.start(
                 plan, source: .rack(path: inventory.rack, host: plan.hostName), options: serving,
                 controlIsOptional: false)
@@ -40,15 +43,6 @@ struct InventoryOptions: ParsableArguments {
     }
 }
 
-extension ServingOptions {
-    /// The server's bounds.
-    var limits: ServerLimits {
-        var limits = ServerLimits()
-        limits.reactors = reactors
-        return limits
-    }
-}
-
 /// A daemon that serves, with the parts that outlive its start.
 struct Serving {
     let daemon: Daemon
@@ -61,7 +55,8 @@ struct Serving {
         blockSignals()
         let level = options.logLevel
         LoggingSystem.bootstrap { _ in StandardErrorLog(level: level) }
-        let daemon = try Daemon(plan, source: source, limits: options.limits, logger: Logger(label: "storaged"))
+        let limits = plan.limits(reactors: options.reactors)
+        let daemon = try Daemon(plan, source: source, limits: limits, logger: Logger(label: "storaged"))
         let control = try daemon.start(
             controlPath: options.control.servingPath,
             controlIsOptional: controlIsOptional && options.control.explicitPath == nil)

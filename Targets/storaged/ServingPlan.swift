@@ -13,6 +13,8 @@ struct ServingPlan {
     var hostName: String
     var portals: [ServerPortal]
     var volumes: [PlannedVolume]
+    /// What the inventory says of the daemon's bounds.
+    private let declaredLimits: DaemonLimits
 
     /// This host's part of an inventory.
     init(_ inventory: Inventory, hostName: String) throws(CommandFailure) {
@@ -34,6 +36,7 @@ struct ServingPlan {
             groups.append(PortalGroupConfiguration(portal: address, tag: portal.tag))
         }
         self.hostName = hostName
+        declaredLimits = inventory.limits
         portals = groups.map(\.portal)
         volumes = inventory.volumes(servedBy: hostName).map { PlannedVolume(volume: $0, portalGroups: groups) }
     }
@@ -55,6 +58,24 @@ struct ServingPlan {
         guard let inventory = load.inventory else { throw CommandFailure(.inventory, load.report) }
         load.warnings.forEach { warn($0.description) }
         return try ServingPlan(inventory, hostName: hostName(given: host, in: inventory))
+    }
+
+    /// The server's bounds: its own, where the inventory does not set others.
+    func limits(reactors: Int) -> ServerLimits {
+        var limits = ServerLimits()
+        limits.reactors = reactors
+        func take(_ declared: Int?, _ bound: WritableKeyPath<ServerLimits, Int>) {
+            if let declared { limits[keyPath: bound] = declared }
+        }
+        take(declaredLimits.connections, \.connections)
+        take(declaredLimits.connectionsBeforeLogin, \.connectionsBeforeLogin)
+        take(declaredLimits.connectionsBeforeLoginPerAddress, \.connectionsBeforeLoginPerAddress)
+        take(declaredLimits.loginSeconds, \.loginSeconds)
+        take(declaredLimits.commandsPerSession, \.commandsPerSession)
+        take(declaredLimits.payloadBytesPerReactor, \.payloadBytesPerReactor)
+        take(declaredLimits.drainSeconds, \.drainSeconds)
+        take(declaredLimits.standstillSeconds, \.standstillSeconds)
+        return limits
     }
 
     /// Looks at every backing file without making or locking any; all that is wrong comes back at once.

@@ -92,6 +92,10 @@ struct StatusReport: Encodable {
         var notes: [String] = []
         if snapshot.connectionsBeforeLogin > 0 { notes.append("\(snapshot.connectionsBeforeLogin) without a session") }
         if snapshot.loginFailures > 0 { notes.append("\(snapshot.loginFailures) logins refused") }
+        if snapshot.staleConnectionsDropped > 0 {
+            notes.append(
+                "\(counted(Int(snapshot.staleConnectionsDropped), "connection")) dropped unexecuted after a standstill")
+        }
         if snapshot.protocolErrors > 0 { notes.append("\(snapshot.protocolErrors) closed for breaking the protocol") }
         if !notes.isEmpty { lines.append("connections  \(notes.joined(separator: ", "))") }
         lines.append(

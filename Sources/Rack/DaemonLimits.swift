@@ -1,0 +1,57 @@
+/// Bounds that an inventory sets for every storaged of the rack; nil is storaged's own, which `storaged check` prints.
+public struct DaemonLimits: Sendable, Equatable {
+    /// Connections in all, logged in or not; 1...65536.
+    public var connections: Int?
+    /// Connections that have not finished login, in all; 1...65536.
+    public var connectionsBeforeLogin: Int?
+    /// The same, from one address; 1...65536.
+    public var connectionsBeforeLoginPerAddress: Int?
+    /// Seconds from accept to the end of login; 1...600.
+    public var loginSeconds: Int?
+    /// Commands in flight a session, the CmdSN window (RFC 7143, 4.2.2.1); 1...1024.
+    public var commandsPerSession: Int?
+    /// Payload memory of one reactor thread, in bytes; 4 MiB to 64 GiB.
+    public var payloadBytesPerReactor: Int?
+    /// Seconds that in-flight commands have to finish at shutdown; 1...3600.
+    public var drainSeconds: Int?
+    /// Seconds of standing still after which what was queued before is not executed any more; 2...60. It has to be less
+    /// than initiators wait before they repeat a command on another path.
+    public var standstillSeconds: Int?
+
+    /// Nothing set.
+    public init() {}
+}
+
+extension Reader {
+    /// The `limits` of the inventory.
+    mutating func limits(_ root: Fields) -> DaemonLimits {
+        var limits = DaemonLimits()
+        let known = [
+            "connections", "connectionsBeforeLogin", "connectionsBeforeLoginPerAddress", "loginSeconds",
+            "commandsPerSession", "payloadMemory", "drainSeconds", "standstillSeconds",
+        ]
+        guard let entry = root.entries["limits"], let fields = fields(entry.value, "limits", known: known) else {
+            return limits
+        }
+        func number(_ reader: inout Reader, _ key: String, _ range: ClosedRange<UInt64>) -> Int? {
+            reader.integer(fields, key, range, example: nil).map { Int($0.value) }
+        }
+        limits.connections = number(&self, "connections", 1...65_536)
+        limits.connectionsBeforeLogin = number(&self, "connectionsBeforeLogin", 1...65_536)
+        limits.connectionsBeforeLoginPerAddress = number(&self, "connectionsBeforeLoginPerAddress", 1...65_536)
+        limits.loginSeconds = number(&self, "loginSeconds", 1...600)
+        limits.commandsPerSession = number(&self, "commandsPerSession", 1...1024)
+        limits.drainSeconds = number(&self, "drainSeconds", 1...3600)
+        limits.standstillSeconds = number(&self, "standstillSeconds", 2...60)
+        if let size = size(fields, "payloadMemory", example: nil) {
+            if (4 << 20)...(64 << 30) ~= size.value {
+                limits.payloadBytesPerReactor = Int(size.value)
+            } else {
+                problems.error(
+                    size.position, "limits: payloadMemory is \(ByteSize(bytes: size.value)) a reactor thread",
+                    "write a size from 4MiB to 64GiB")
+            }
+        }
+        return limits
+    }
+}
