@@ -57,7 +57,12 @@ final class ReactorThread: @unchecked Sendable {
         var descriptor: Int32
         var portal: PortalAddress
         var closing: Barrier?
+        /// Accepting is put off: the process has no descriptor or memory for one more connection.
+        var isResting = false
     }
+
+    /// How long accepting is put off then; asking again at once would fail at once, for ever.
+    private static let acceptRestNanoseconds: Int64 = 100_000_000
 
     /// Makes a reactor on the calling thread, which then calls `run`.
     init(number: Int, shared: SharedState, logger: Logger, limits: ServerLimits) throws(RingError) {
@@ -195,9 +200,22 @@ final class ReactorThread: @unchecked Sendable {
             barrier.leave()
             return
         }
+        if [-EMFILE, -ENFILE, -ENOBUFS, -ENOMEM].contains(result) {
+            listeners[index]?.isResting = true
+            schedule(at: now + Self.acceptRestNanoseconds)
+            return shared.noteShortage(errorNumber: -result)
+        }
         ring.accept(on: listener.descriptor, token: token(.accept, index))
         guard result >= 0 else { return }
         shared.assign(descriptor: result, portal: listener.portal)
+    }
+
+    /// Accepts again where that was put off.
+    private func resumeListeners() {
+        for index in listeners.indices where listeners[index]?.isResting == true {
+            listeners[index]?.isResting = false
+            if let listener = listeners[index] { ring.accept(on: listener.descriptor, token: token(.accept, index)) }
+        }
     }
 
     private func adopt(_ descriptor: Int32, portal: PortalAddress, peer: PeerAddress) {
@@ -243,6 +261,7 @@ final class ReactorThread: @unchecked Sendable {
 
     private func runTimers() {
         nextTimer = .max
+        resumeListeners()
         for connection in connections {
             guard let connection else { continue }
             if connection.deadline <= now { connection.timerFired() }
@@ -266,6 +285,11 @@ final class ReactorThread: @unchecked Sendable {
             guard let index = listeners.firstIndex(where: { $0?.portal == portal && $0?.closing == nil }),
                 let listener = listeners[index]
             else { return barrier.leave() }
+            if listener.isResting {
+                close(listener.descriptor)
+                listeners[index] = nil
+                return barrier.leave()
+            }
             listeners[index]?.closing = barrier
             // Ends the accept that is in flight; its completion closes the descriptor.
             shutdown(listener.descriptor, Int32(SHUT_RDWR))

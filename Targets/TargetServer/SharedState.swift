@@ -110,6 +110,16 @@ final class SharedState: Sendable {
         reactor.post(.adopt(descriptor: descriptor, portal: portal, peer: peer))
     }
 
+    /// A connection could not be accepted for want of descriptors or memory.
+    func noteShortage(errorNumber: Int32) {
+        let count = counters.refusedConnections.add(1, ordering: .relaxed).newValue
+        if count & (count - 1) == 0 {
+            logger.error(
+                "cannot accept a connection: \(unsafe String(cString: strerror(errorNumber))); raise LimitNOFILE= or lower limits:",
+                metadata: ["refused_total": "\(count)"])
+        }
+    }
+
     /// A connection left login for the full feature phase.
     func loginEnded(peer: PeerAddress) { state.withLock { Self.leaveLogin(&$0, peer) } }
 

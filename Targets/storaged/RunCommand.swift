@@ -56,7 +56,9 @@ struct Serving {
         let level = options.logLevel
         LoggingSystem.bootstrap { _ in StandardErrorLog(level: level) }
         let limits = plan.limits(reactors: options.reactors)
-        let daemon = try Daemon(plan, source: source, limits: limits, logger: Logger(label: "storaged"))
+        let logger = Logger(label: "storaged")
+        Descriptors.allow(connections: limits.connections, logger: logger)
+        let daemon = try Daemon(plan, source: source, limits: limits, logger: logger)
         let control = try daemon.start(
             controlPath: options.control.servingPath,
             controlIsOptional: controlIsOptional && options.control.explicitPath == nil)

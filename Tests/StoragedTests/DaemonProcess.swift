@@ -182,6 +182,13 @@ final class DaemonProcess {
         return 0
     }
 
+    /// Processor time used, user and system, in ticks of 10 ms (fields 14 and 15 of /proc/PID/stat).
+    var processorTicks: Int {
+        let fields = contents("/proc/\(processID)/stat").split(separator: ")").last?.split(separator: " ") ?? []
+        guard fields.count > 12 else { return 0 }
+        return (Int(fields[11]) ?? 0) + (Int(fields[12]) ?? 0)
+    }
+
     /// Open descriptors.
     var descriptorCount: Int {
         guard let folder = unsafe opendir("/proc/\(processID)/fd") else { return 0 }
