@@ -79,7 +79,7 @@ let package = Package(
         .testTarget(name: "ISCSITests", dependencies: ["ISCSI"], swiftSettings: house),
         .testTarget(name: "SCSITests", dependencies: ["SCSI"], swiftSettings: house),
         .testTarget(name: "RackTests", dependencies: ["Rack"], swiftSettings: house),
-        .testTarget(name: "ReactorTests", dependencies: ["Reactor"], swiftSettings: house),
+        .testTarget(name: "ReactorTests", dependencies: ["Reactor", "CUring"], swiftSettings: house),
         .testTarget(name: "BlockStoreTests", dependencies: ["BlockStore", "CLinux"], swiftSettings: house),
         .testTarget(name: "StoragedTests", swiftSettings: house),
         .testTarget(name: "TargetServerTests", dependencies: ["TargetServer"], swiftSettings: house),
