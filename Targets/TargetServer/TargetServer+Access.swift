@@ -24,6 +24,13 @@ public struct DrainProgress: Sendable, Hashable, Codable {
     public var inFlight: Int
     /// Their initiators, each once, in order.
     public var initiators: [String]
+
+    /// Nothing is left.
+    public init() {
+        sessions = 0
+        inFlight = 0
+        initiators = []
+    }
 }
 
 /// Sessions that a new configuration would end.
@@ -67,14 +74,17 @@ extension TargetServer {
                         let isDrained = settings.drains.contains { $0.covers(target, group: group) }
                         changes.append(
                             AccessChange(
-                                volume: target.volumeName, group: group, from: set?.state ?? .activeOptimized, to: state,
+                                volume: target.volumeName, group: group, from: set?.state ?? .activeOptimized,
+                                to: state,
                                 isDrained: isDrained))
                         if (set?.state ?? .activeOptimized) != state {
                             settings.set(state, target: target.name, group: group, isByInitiator: false)
                         }
                     }
                 }
-            } publish: { publish($0) }
+            } publish: {
+                publish($0)
+            }
         } catch {
             for unit in shared.targets where targets.contains(where: { $0.name == unit.target.name }) {
                 unit.withUnit { $0.raise(.implicitTransitionFailed) }
@@ -94,7 +104,9 @@ extension TargetServer {
         try shared.access.change { settings throws(ServerError) in
             isNew = !settings.drains.contains(scope)
             if isNew { settings.drains.append(scope) }
-        } publish: { publish($0) }
+        } publish: {
+            publish($0)
+        }
         return isNew
     }
 
@@ -108,13 +120,15 @@ extension TargetServer {
         try shared.access.change { settings throws(ServerError) in
             lifted = scope.kind == .host ? settings.drains : settings.drains.filter { $0 == scope }
             settings.drains.removeAll { lifted.contains($0) }
-        } publish: { publish($0) }
+        } publish: {
+            publish($0)
+        }
         return lifted
     }
 
     /// What is still there of the sessions of a scope.
     public func progress(of scope: DrainScope) -> DrainProgress {
-        var progress = DrainProgress(sessions: 0, inFlight: 0, initiators: [])
+        var progress = DrainProgress()
         var initiators: Set<String> = []
         let targets = Dictionary(shared.targets.map { ($0.target.name, $0.target) }, uniquingKeysWith: { $1 })
         for target in snapshot().targets {

@@ -33,7 +33,7 @@ struct ServingPlan {
                     "storaged: portal \(portal.endpoint) is \(address), as another portal of \(hostName) is; "
                         + "give each portal an address of its own")
             }
-            groups.append(PortalGroupConfiguration(portal: address, tag: portal.tag))
+            groups.append(PortalGroupConfiguration(portal: address, tag: portal.tag, group: portal.groupIdentifier))
         }
         self.hostName = hostName
         declaredLimits = inventory.limits
