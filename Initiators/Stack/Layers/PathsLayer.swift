@@ -197,7 +197,16 @@ public struct PathsLayer: Layer {
         let before = find()
         if before == nil {
             let scanned = await BlockingCall.run(deadlineSeconds: 20) {
-                Result { () throws(HostDeviceError) in try session.scan(lun: logicalUnit, files: context.files) }
+                Result { () throws(HostDeviceError) in
+                    // Found while its port was unavailable, it has no disk, and the kernel asks it never again.
+                    let known = ISCSISession(number: session.number, files: context.files)?.devices
+                    if let device = known?.first(where: { $0.address.lun == logicalUnit }),
+                        device.isNotConnected(files: context.files)
+                    {
+                        try device.delete(files: context.files)
+                    }
+                    try session.scan(lun: logicalUnit, files: context.files)
+                }
             }
             if case .failure(let error)? = scanned { throw StackError(error) }
         }
