@@ -37,8 +37,8 @@ struct DrainCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "drain", abstract: "Take the host, a volume, a portal or an initiator out of service.",
         discussion: """
-            Port groups become unavailable and initiators move their I/O to other paths; what is in flight is waited for; then \
-            initiators are asked to log out (not those of a volume), those that do not are cut off, and logins are refused \
+            Port groups become unavailable and initiators move their I/O to other paths; what is in flight is waited for; when \
+            their path checkers have had time to see it (--grace), initiators are asked to log out (not those of a volume), those that do not are cut off, and logins are refused \
             until `storaged undrain`. An initiator is asked to log out at once: the state of a port group is one for all \
             initiators. It outlives the daemon, and can be repeated.
 
@@ -49,12 +49,15 @@ struct DrainCommand: ParsableCommand {
     @OptionGroup var options: DrainOptions
     @Option(help: ArgumentHelp("How long commands in flight are waited for.", valueName: "seconds"))
     var timeout = 60
+    @Option(help: ArgumentHelp("How long path checkers have before logouts are asked for.", valueName: "seconds"))
+    var grace = 5
     @Option(help: ArgumentHelp("How long initiators have to log out.", valueName: "seconds"))
     var logoutTimeout = 15
     @OptionGroup var control: ControlOptions
 
     func validate() throws {
         guard (0...86400).contains(timeout) else { throw ValidationError("--timeout must be from 0 to 86400") }
+        guard (0...600).contains(grace) else { throw ValidationError("--grace must be from 0 to 600") }
         guard (0...600).contains(logoutTimeout) else { throw ValidationError("--logout-timeout must be from 0 to 600") }
     }
 
@@ -67,6 +70,9 @@ struct DrainCommand: ParsableCommand {
             if begun.scope.kind != .initiator {
                 progress = try wait(progress, seconds: timeout) { $0.inFlight == 0 }
                 if progress.inFlight > 0 { isComplete = false }
+            }
+            if isComplete, begun.isNew, begun.scope.asksForLogout, begun.scope.kind != .initiator {
+                progress = try wait(progress, seconds: grace) { $0.sessions == 0 }
             }
             var cutOff = 0
             if isComplete, begun.scope.asksForLogout, progress.sessions > 0 {

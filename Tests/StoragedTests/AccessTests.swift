@@ -86,7 +86,7 @@ extension StoragedTests {
             let leaving = try login(0)
             let staying = try login(1)
             leaving.works()
-            let drain = verb("drain", "--portal", portal(0))
+            let drain = verb("drain", "--portal", portal(0), "--grace", "1")
             try logOutWhenAsked(leaving)
             #expect(drain.waitForEnd(seconds: 30) == 0)
             #expect(
@@ -192,7 +192,7 @@ extension StoragedTests {
         @Test func theWholeHostIsDrained() throws {
             let served = try serve()
             let sessions = [try login(0), try login(1, "iqn.2026-01.net.example:d")]
-            let drain = verb("drain")
+            let drain = verb("drain", "--grace", "0")
             for session in sessions { try logOutWhenAsked(session) }
             #expect(drain.waitForEnd(seconds: 30) == 0)
             #expect(drain.output == "host storage0 drained: 2 sessions logged out\n", "\(drain.output)")

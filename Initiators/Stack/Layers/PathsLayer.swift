@@ -27,8 +27,13 @@ public struct PathsLayer: Layer {
             if let seen = monitor?.path(path.volume.name, path.endpoint) {
                 if let latency = seen.latencyMilliseconds { object.facts["latency_ms"] = "\(latency)" }
                 object.facts["since"] = "\(seen.sinceSeconds)"
+                // A drain says more than the lost connection that follows on it.
+                let isDrained = seen.reason.hasPrefix(MonitorMachine.drainedPrefix)
+                if isDrained { object.facts["drained"] = "yes" }
                 if object.facts["device"] != nil, object.state == .present, seen.state != .up {
                     object.state = .degraded
+                    object.detail = seen.reason
+                } else if isDrained, object.state == .degraded || object.state == .absent {
                     object.detail = seen.reason
                 }
             }

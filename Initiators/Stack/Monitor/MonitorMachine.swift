@@ -148,6 +148,8 @@ package struct MonitorMachine {
         var isReloading = false
     }
 
+    /// How the reason of a path begins that its storage host took out of service.
+    package static let drainedPrefix = "drained: "
     package static let flapSeconds = 60.0
     package static let steadySeconds = 120.0
     package static let mostGoodChecks = 16
@@ -334,7 +336,7 @@ package struct MonitorMachine {
     ) -> [Action] {
         guard var track = tracks[key] else { return [] }
         // What follows on a drain is part of it: the initiator is asked to log out, and then the disk goes.
-        let reason = track.isDrained && state == .down ? "drained: \(reason)" : reason
+        let reason = track.isDrained && state == .down ? Self.drainedPrefix + reason : reason
         var actions: [Action] = []
         if track.state != state {
             if track.state == .up, !track.isDrained {
