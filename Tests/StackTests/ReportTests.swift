@@ -104,12 +104,12 @@ struct StatusTests {
                 .paths, "mpath0 storage0/10.77.1.21:3260", .degraded, "drained: unavailable",
                 facts: ["since": "958", "drained": "yes"])
         }
-        let report = try report(drained)
-        #expect(report.exitCode == 1)
-        #expect(report.next == "storaged undrain on storage0, once the work there is done")
-        let lines = report.text(TextStyle(usesColour: false)).split(separator: "\n").map(String.init)
+        let alone = try report(drained)
+        #expect(alone.exitCode == 1)
+        #expect(alone.next == "storaged undrain on storage0, once the work there is done")
+        let lines = alone.text(TextStyle(usesColour: false)).split(separator: "\n").map(String.init)
         #expect(lines.contains("  │ └ storage0 10.77.1.21 sdc DOWN  42s, drained: unavailable"), "\(lines)")
-        let both = try self.report { observation in
+        let both = try report { observation in
             drained(&observation)
             observation.set(.paths, "mpath1 storage1/10.77.1.22:3260", .degraded, "lost", facts: ["since": "958"])
         }

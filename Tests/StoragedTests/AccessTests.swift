@@ -308,6 +308,27 @@ extension StoragedTests {
             try serve().kill(SIGTERM)
         }
 
+        @Test func aVolumeThatBeganReadOnlyBecomesWritable() throws {
+            #expect(scene.run("/usr/bin/truncate", "-s", "16777216", scene.path("a.img")) == 0)
+            let served = try serve(", readOnly: yes")
+            let session = try login(0)
+            let block = [UInt8](repeating: 1, count: 512)
+            #expect(session.write(lba: 0, block)?.additionalSense == 0x2700)
+            _ = inventory()
+            let reload = verb("reload")
+            #expect(reload.waitForEnd(seconds: 20) == 0, "\(reload.errors)")
+            #expect(reload.output.contains("volume a is now writable"), "\(reload.output)")
+            session.settle()
+            #expect(session.write(lba: 0, block)?.status == 0)
+            session.works()
+            // It is locked as before: nobody else gets it.
+            #expect(scene.run("/usr/bin/flock", "-n", scene.path("a.img"), "/usr/bin/true") == 1)
+            // UNMAP is there now (LBPME of READ CAPACITY (16)).
+            let capacity = session.execute([0x9e, 0x10] + [UInt8](repeating: 0, count: 11) + [32, 0, 0], reads: 32)
+            #expect(capacity?.data[14] == 0xc0)
+            served.kill(SIGTERM)
+        }
+
         @Test func theReadOnlySwitchTakesEffectByReload() throws {
             let served = try serve()
             let session = try login(0)
