@@ -50,7 +50,7 @@ extension Connection {
 
 extension SharedState {
     /// Gives groups of a unit the states that an initiator asked for; false when they cannot be kept, or when the
-    /// operator has drained one of them.
+    /// operator has drained one of them or taken it offline.
     func setAccess(of unit: UnitRuntime, _ changes: [TargetPortGroupChange], from nexus: NexusHandle) -> Bool {
         let target = unit.target
         do throws(ServerError) {
@@ -60,6 +60,14 @@ extension SharedState {
                         throw ServerError(
                             operation: "set target port group", object: "\(change.group)", cause: "\(drain) is drained",
                             advice: "storaged undrain")
+                    }
+                    let isOffline = settings.groups.contains {
+                        $0.target == target.name && $0.group == change.group && $0.state == .offline
+                    }
+                    if isOffline {
+                        throw ServerError(
+                            operation: "set target port group", object: "\(change.group)",
+                            cause: "the operator took it offline", advice: "storaged alua")
                     }
                     settings.set(
                         AccessState(change.state), target: target.name, group: change.group, isByInitiator: true)

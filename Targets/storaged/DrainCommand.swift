@@ -38,9 +38,10 @@ struct DrainCommand: ParsableCommand {
         commandName: "drain", abstract: "Take the host, a volume, a portal or an initiator out of service.",
         discussion: """
             Port groups become unavailable and initiators move their I/O to other paths; what is in flight is waited for; when \
-            their path checkers have had time to see it (--grace), initiators are asked to log out (not those of a volume), those that do not are cut off, and logins are refused \
-            until `storaged undrain`. An initiator is asked to log out at once: the state of a port group is one for all \
-            initiators. It outlives the daemon, and can be repeated.
+            their path checkers have had time to see it (--grace), initiators are asked to log out (not those of a volume), \
+            those that do not are cut off, and logins are refused until `storaged undrain`. An initiator is asked to log out \
+            at once: the state of a port group is one for all initiators. It outlives the daemon (not that of \
+            `storaged export`), and can be repeated.
 
             Exit codes: 0 drained, or was drained already; 1 commands were still in flight at the deadline: it stays drained, \
             nobody was asked to log out, and the same command goes on waiting; others as `storaged --help` says.

@@ -233,6 +233,9 @@ extension StoragedTests {
             #expect(try loginStatus(0) == 0x0301)
             other.settle()
             #expect(states(other) == [1: 14, 2: 0])
+            // What the operator took offline, no initiator brings back.
+            let back = other.execute([0xa4, 0x0a, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0], writing: [0, 0, 0, 0, 0, 0, 0, 1])
+            #expect(back?.senseKey == 4 && back?.additionalSense == 0x670a)
             #expect(verb("alua", "--group", "9", "--state", "standby").waitForEnd(seconds: 20) == 12)
             #expect(verb("alua", "--volume", "b", "--state", "standby").waitForEnd(seconds: 20) == 12)
             #expect(verb("alua", "--state", "sideways").waitForEnd(seconds: 20) == 64)
