@@ -83,12 +83,16 @@ sg_inq "/dev/$last" | grep -q 'TPGS=3'
 group=$(printf '%d' "$own")
 sg_stpg --tp="$group" --state=s "/dev/$last"
 sg_rtpg --decode "/dev/$last" | grep -q 'standby'
-for _ in $(seq 60); do
-    attach status | grep -q 'ALUA standby' && break
+# attach status warns with its exit code.
+for _ in $(seq 30); do
+    status=$(attach status || true)
+    grep -q 'ALUA standby' <<<"$status" && break
     sleep 1
 done
-attach status | grep 'ALUA standby'
+echo "$status"
+grep -q 'ALUA standby' <<<"$status"
 sg_stpg --tp="$group" --state=o "/dev/$last"
-! sg_rtpg --decode "/dev/$last" | grep -q 'asymmetric access state *: *2'
+groups=$(sg_rtpg --decode "/dev/$last")
+[ "$(grep -c 'active/optimized' <<<"$groups")" = 2 ]
 END
 }
