@@ -91,7 +91,7 @@ for _ in $(seq 30); do
 done
 echo "$status"
 grep -q 'ALUA standby' <<<"$status"
-sg_stpg --tp="$group" --state=o "/dev/$last"
+sg_stpg --tp="$group" --state=ao "/dev/$last"
 groups=$(sg_rtpg --decode "/dev/$last")
 [ "$(grep -c 'active/optimized' <<<"$groups")" = 2 ]
 END
