@@ -152,15 +152,15 @@ public final class TargetServer: Sendable {
     public func apply(_ configuration: ServerConfiguration, goodbyeSeconds: Int = 0) throws(ServerError) -> [String] {
         try Self.validate(configuration)
         let old = state.withLock { $0.configuration }
-        if goodbyeSeconds > 0 {
-            sayGoodbye(to: old.targets.filter { isLost($0, in: configuration) }, withinSeconds: goodbyeSeconds)
-        }
-        defer { shared.access.setLeaving([]) }
         var changes: [String] = []
 
         let addedPortals = configuration.portals.filter { !old.portals.contains($0) }
         let removedPortals = old.portals.filter { !configuration.portals.contains($0) }
         try open(addedPortals)
+        if goodbyeSeconds > 0 {
+            sayGoodbye(to: old.targets.filter { isLost($0, in: configuration) }, withinSeconds: goodbyeSeconds)
+        }
+        defer { shared.access.setLeaving([]) }
         changes += addedPortals.map { "portal \($0) opened" }
 
         for portal in removedPortals {
@@ -186,7 +186,9 @@ public final class TargetServer: Sendable {
 
     private func change(_ old: TargetConfiguration, _ new: TargetConfiguration) -> [String] {
         var changes: [String] = []
-        let lost = Set(old.portalGroups).subtracting(new.portalGroups)
+        let lost = old.portalGroups.filter { group in
+            !new.portalGroups.contains { $0.portal == group.portal && $0.tag == group.tag }
+        }
         let isMoved = new.portalGroups.contains { group in
             old.portalGroups.contains { $0.tag == group.tag && $0.group != group.group }
         }

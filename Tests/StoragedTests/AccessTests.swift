@@ -279,6 +279,18 @@ extension StoragedTests {
                 session.settle()
                 #expect(session.read(lba: 0, blocks: 1)?.additionalSense == 0x040b)
             }
+            // A group of its own again by reload: its sessions stay, and hear that page 83h is another one.
+            _ = inventory()
+            #expect(verb("reload").waitForEnd(seconds: 20) == 0)
+            for session in sessions {
+                var told: [UInt16] = []
+                while let result = session.execute([0, 0, 0, 0, 0, 0]), result.status != 0, told.count < 4 {
+                    told.append(result.additionalSense)
+                }
+                #expect(told.contains(0x3f03), "\(told)")
+                session.works()
+                #expect(states(session) == [1: 0, 2: 0])
+            }
             served.kill(SIGTERM)
         }
 
