@@ -269,6 +269,43 @@ extension StoragedTests {
             served.kill(SIGTERM)
         }
 
+        @Test func initiatorsThatLeaveOrAbortInTheMiddleOfAChange() throws {
+            let served = try serve()
+            let steady = try login(1)
+            for round in 0..<20 as Range<UInt8> {
+                let leaving = try login(0)
+                var last: RawPDU?
+                for number in 0..<8 as Range<UInt8> {
+                    let list: [UInt8] = [0, 0, 0, 0, (number + round) % 2, 0, 0, 1]
+                    let command = leaving.command(
+                        [0xa4, 0x0a, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0], writes: list.count, immediate: list)
+                    leaving.connection.send(command)
+                    last = command
+                }
+                if let last, round % 2 == 0 {
+                    // ABORT TASK of the last one: answered, whether the change came first or not.
+                    var abort = RawPDU(opcode: 0x42, flags: 0x81)
+                    abort[16, 4] = 5000
+                    abort[20, 4] = last[16, 4]
+                    abort[24, 4] = UInt64(leaving.commandNumber)
+                    abort[32, 4] = last[24, 4]
+                    leaving.connection.send(abort)
+                    var isAnswered = false
+                    while !isAnswered, let pdu = leaving.connection.receive() { isAnswered = pdu.opcode == 0x22 }
+                    #expect(isAnswered, "round \(round)")
+                }
+                leaving.connection.disconnect()
+            }
+            steady.settle()
+            steady.works()
+            // All sessions but one are gone: nothing of them is stuck.
+            #expect(eventually(seconds: 10) { scene.status().components(of: "\"tsih\"") == 1 })
+            let json = scene.status()
+            #expect(json.contains("\"state\" : \"active/optimized\""), "\(json)")
+            #expect(json.contains("\"drains\" : ["))
+            served.kill(SIGTERM)
+        }
+
         @Test func aNamedGroupHasOneState() throws {
             let served = try serve(groups: ", group: front")
             let sessions = [try login(0), try login(1)]
@@ -362,5 +399,19 @@ extension StoragedTests {
             session.works(seed: 2)
             served.kill(SIGTERM)
         }
+    }
+}
+
+extension String {
+    /// How often a part stands in the text.
+    fileprivate func components(of part: String) -> Int {
+        var count = 0
+        var rest = self[...]
+        while let start = rest.firstIndex(where: { $0 == part.first }) {
+            rest = rest[start...]
+            if rest.hasPrefix(part) { count += 1 }
+            rest = rest.dropFirst()
+        }
+        return count
     }
 }
