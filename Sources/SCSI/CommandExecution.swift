@@ -14,6 +14,7 @@ extension LogicalUnit {
         default: break
         }
         if let attention = takeAttention(for: nexus) { return .checkCondition(attention.sense) }
+        if let fault = accessFault(cdb, from: nexus) { return .checkCondition(fault) }
         switch MediaOperation.decode(cdb, geometry) {
         case .operation(let operation): return media(operation, expecting: expected)
         case .failed(let sense): return .checkCondition(sense)
@@ -40,6 +41,7 @@ extension LogicalUnit {
         switch continuation.cdb.operationCode {
         case .modeSelect6, .modeSelect10: return modeSelect(continuation.cdb, parameterList: list, from: nexus)
         case .unmap: return unmap(parameterList: list)
+        case .maintenanceOut: return setTargetPortGroups(parameterList: list, from: nexus)
         default: return .checkCondition(.invalidOperationCode)
         }
     }
@@ -77,8 +79,12 @@ extension LogicalUnit {
         case .serviceActionIn16:
             cdb.serviceAction == ServiceAction.readCapacity16 ? readCapacity16(cdb) : getLBAStatus(cdb)
         case .maintenanceIn:
-            cdb.serviceAction == ServiceAction.reportSupportedOperationCodes
-                ? reportSupportedOperationCodes(cdb) : reportSupportedTaskManagementFunctions(cdb)
+            switch cdb.serviceAction {
+            case ServiceAction.reportTargetPortGroups: reportTargetPortGroups(cdb)
+            case ServiceAction.reportSupportedOperationCodes: reportSupportedOperationCodes(cdb)
+            default: reportSupportedTaskManagementFunctions(cdb)
+            }
+        case .maintenanceOut: beginSetTargetPortGroups(cdb, expecting: expected)
         default: .checkCondition(.invalidOperationCode)
         }
     }

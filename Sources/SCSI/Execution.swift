@@ -35,6 +35,10 @@ public enum Execution: Sendable, Equatable {
     /// Ask the store what is allocated from this block on, then send `LBAStatus.parameterData` and GOOD.
     case reportLBAStatus(startingBlock: UInt64, allocationLength: UInt32)
 
+    /// Keep these states on stable storage, give them to the unit by `LogicalUnit.changeAccess`, then answer GOOD; where
+    /// that cannot be, `Sense.setTargetPortGroupsCommandFailed`.
+    case setTargetPortGroups([TargetPortGroupChange])
+
     /// GOOD, without data.
     public static let good = Execution.status(.good, nil)
 

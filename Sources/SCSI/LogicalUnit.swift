@@ -8,6 +8,9 @@ public struct LogicalUnitFlags: OptionSet, BitwiseCopyable, Sendable {
     public static let requiresInspection = Self(rawValue: 1)
     /// D_SENSE of the Control mode page: sense data goes out in descriptor format.
     public static let descriptorSense = Self(rawValue: 2)
+    /// A target port group of the unit is not active: nexuses of its ports have to go through `LogicalUnit.begin`.
+    /// Whether one of them is meant, `LogicalUnit.accessState` says.
+    public static let restrictsAccess = Self(rawValue: 4)
 }
 
 /// A logical unit of type direct access block device (SPC-4, SBC-3) as a state machine without I/O.
@@ -40,6 +43,8 @@ public struct LogicalUnit: Sendable {
 
     var mode = ModeParameters()
     var nexuses: [NexusHandle: Nexus] = [:]
+    /// The target port groups that somebody has changed (see AsymmetricAccess.swift).
+    var groupAccess: [UInt16: TargetPortGroupAccess] = [:]
     private var lost: [NexusInformation] = []
     private var nexusesWithAttention = 0
 
@@ -60,7 +65,7 @@ public struct LogicalUnit: Sendable {
 
     /// False when media commands of this nexus may: another one's unit attention does not slow it down.
     public func requiresInspection(of nexus: NexusHandle) -> Bool {
-        inspectsEverybody || nexuses[nexus].map { !$0.pending.isEmpty } ?? false
+        inspectsEverybody || !accessState(of: nexus).isActive || nexuses[nexus].map { !$0.pending.isEmpty } ?? false
     }
 
     private var inspectsEverybody: Bool {
@@ -79,6 +84,7 @@ public struct LogicalUnit: Sendable {
     private func flags(_ inspect: Bool) -> LogicalUnitFlags {
         var flags: LogicalUnitFlags = inspect ? .requiresInspection : []
         if mode.descriptorSense { flags.insert(.descriptorSense) }
+        if restrictsAccess { flags.insert(.restrictsAccess) }
         return flags
     }
 

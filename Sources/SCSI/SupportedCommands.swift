@@ -31,6 +31,14 @@ struct SupportedCommand: Sendable {
         return command
     }()
 
+    private static let reportTargetPortGroups: SupportedCommand = {
+        var command = Self(
+            .maintenanceIn, serviceAction: ServiceAction.reportTargetPortGroups,
+            [0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04])
+        command.usage[1] |= 0xE0  // PARAMETER DATA FORMAT
+        return command
+    }()
+
     /// LBA and length of the 10, 12 and 16-byte layouts, each with GROUP NUMBER (ignored) and CONTROL (NACA is looked
     /// at).
     private static let tail10: [UInt8] = [0xFF, 0xFF, 0xFF, 0xFF, 0x00, 0xFF, 0xFF, 0x04]
@@ -72,12 +80,16 @@ struct SupportedCommand: Sendable {
             [0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
         Self(.serviceActionIn16, serviceAction: ServiceAction.getLBAStatus, tail16),
         Self(.reportLUNs, [0, 0xFF, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
+        reportTargetPortGroups,
         Self(
             .maintenanceIn, serviceAction: ServiceAction.reportSupportedOperationCodes,
             [0x87, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
         Self(
             .maintenanceIn, serviceAction: ServiceAction.reportSupportedTaskManagementFunctions,
             [0x80, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
+        Self(
+            .maintenanceOut, serviceAction: ServiceAction.setTargetPortGroups,
+            [0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
         Self(.read12, [0xF8] + tail12),
         Self(.write12, [0xF8] + tail12),
         Self(.writeAndVerify12, [0xF6] + tail12),

@@ -24,6 +24,10 @@ public enum UnitAttention: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case capacityDataChanged
     /// MODE PARAMETERS CHANGED, 2Ah/01h.
     case modeParametersChanged
+    /// ASYMMETRIC ACCESS STATE CHANGED, 2Ah/06h.
+    case asymmetricAccessStateChanged
+    /// IMPLICIT ASYMMETRIC ACCESS STATE TRANSITION FAILED, 2Ah/07h: the operator's change could not be kept.
+    case implicitTransitionFailed
 
     /// The sense an initiator gets.
     public var sense: Sense { Sense(.unitAttention, additionalSenseCode: additionalSenseCode) }
@@ -42,6 +46,8 @@ public enum UnitAttention: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .inquiryDataChanged: 0x3F03
         case .capacityDataChanged: 0x2A09
         case .modeParametersChanged: 0x2A01
+        case .asymmetricAccessStateChanged: 0x2A06
+        case .implicitTransitionFailed: 0x2A07
         }
     }
 

@@ -202,7 +202,7 @@ extension Connection {
     // MARK: Aborts
 
     /// An ended request whose task is aborted, or whose connection is going.
-    private func discard(_ request: BlockRequest) {
+    func discard(_ request: BlockRequest) {
         let task = request.task
         if request.kind == .read {
             releaseOutput(request.slot)

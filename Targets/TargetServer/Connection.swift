@@ -35,6 +35,9 @@ final class Connection {
     var nexus = NexusHandle(rawValue: 0)
     var geometry = BlockGeometry(blockLengthBytes: 512, blockCount: 1)
     var geometryVersion = UInt32.max
+    /// Whether the port of the nexus is active, as of `accessVersion` of the unit.
+    var portIsActive = true
+    var accessVersion = UInt32.max
     var jobs: ContiguousArray<Job> = []
     /// Parameter lists under way, by task: what the logical unit wants back with them.
     var continuations: [TaskIndex: ParameterListContinuation] = [:]
@@ -154,7 +157,7 @@ final class Connection {
         log(.notice, "closing connection: \(reason.explanation)")
         switch reason {
         case .reinstated, .loginTimeout, .pingTimeout: cut()
-        case .targetRemoved, .portalRemoved, .targetReset, .shutdown:
+        case .targetRemoved, .portalRemoved, .portOffline, .drained, .targetReset, .shutdown:
             guard case .fullFeature = phase else { return cut() }
             announceGoodbye()
             closesAfterOutput = true

@@ -24,6 +24,10 @@ enum ReactorMessage: Sendable {
     case abortTasks(unit: UnitRuntime, except: ConnectionReference?, Barrier)
     /// The tasks that a task management request had to end are over.
     case managementDone(ConnectionReference, InitiatorTaskTag, TaskManagementResult, dropsSessions: Bool)
+    /// Ask the initiator of this connection to log out.
+    case askForLogout(ConnectionReference, withinSeconds: UInt16)
+    /// What a SET TARGET PORT GROUPS asked for is kept and published, or is not.
+    case targetPortGroupsSet(ConnectionReference, TaskIndex, isKept: Bool)
     /// Report the sessions of this reactor.
     case snapshot(SnapshotCollector)
     /// Answer what is in flight, say goodbye, close everything.
@@ -37,6 +41,8 @@ enum CloseReason: Sendable {
     case reinstated
     case targetRemoved
     case portalRemoved
+    case portOffline
+    case drained
     case targetReset
     case shutdown
     case loginTimeout
@@ -47,6 +53,8 @@ enum CloseReason: Sendable {
         case .reinstated: "session reinstated by a new login of the same initiator port"
         case .targetRemoved: "target removed from the inventory"
         case .portalRemoved: "portal removed from the inventory"
+        case .portOffline: "the target port was taken offline"
+        case .drained: "drained, and the initiator did not log out in time"
         case .targetReset: "target cold reset"
         case .shutdown: "shutting down"
         case .loginTimeout: "login did not end in time"

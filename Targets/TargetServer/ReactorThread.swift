@@ -303,6 +303,9 @@ final class ReactorThread: @unchecked Sendable {
             barrier.leave()
         case .managementDone(let reference, let tag, let result, let dropsSessions):
             find(reference)?.managementDone(tag, result, dropsSession: dropsSessions)
+        case .askForLogout(let reference, let seconds): find(reference)?.askForLogout(withinSeconds: seconds)
+        case .targetPortGroupsSet(let reference, let task, let isKept):
+            find(reference)?.targetPortGroupsSet(task, isKept: isKept)
         case .snapshot(let collector): collector.add(snapshotPart())
         case .drain(let deadline, let barrier):
             draining = (deadline, barrier)

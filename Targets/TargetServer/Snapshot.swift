@@ -24,6 +24,8 @@ public struct ServerSnapshot: Sendable, Codable {
     public var reactors: Int
     /// `io_uring` or `epoll`.
     public var engine: String
+    /// What is drained.
+    public var drains: [DrainScope]
 }
 
 /// A portal.
@@ -66,8 +68,22 @@ public struct TargetSnapshot: Sendable, Codable {
     public var ioErrors: UInt64
     /// Commands and tasks aborted.
     public var aborts: UInt64
+    /// Its target port groups.
+    public var portGroups: [PortGroupSnapshot]
     /// Sessions on it.
     public var sessions: [SessionSnapshot]
+}
+
+/// A target port group of a unit (SPC-4 5.15).
+public struct PortGroupSnapshot: Sendable, Codable {
+    /// TARGET PORT GROUP.
+    public var group: UInt16
+    /// Its portals on this host.
+    public var portals: [String]
+    /// Its asymmetric access state.
+    public var state: AccessState
+    /// Whether it is drained; it is unavailable then.
+    public var isDrained: Bool
 }
 
 /// A session, which has one connection (MaxConnections=1).

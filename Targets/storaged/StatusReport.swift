@@ -46,6 +46,11 @@ struct StatusReport: Encodable {
         } else if !faulty.isEmpty {
             health = .warning
             verdict = "I/O errors on \(Self.names(faulty)); \(figures).   next: dmesg, and the log of storaged"
+        } else if !snapshot.drains.isEmpty {
+            health = .warning
+            verdict =
+                "drained: \(snapshot.drains.map { escaped($0.description) }.joined(separator: ", ")); \(figures).   "
+                + "next: storaged undrain, once the work is done"
         } else {
             health = .ok
             verdict = figures
@@ -81,6 +86,11 @@ struct StatusReport: Encodable {
             let hasSessions = !target.sessions.isEmpty
             lines.append("\(hasSessions ? "│" : " ") \(target.name), \(target.blockLengthBytes) B blocks")
             lines.append("\(hasSessions ? "│" : " ") \(Self.figures(target))")
+            for group in target.portGroups where group.state != .activeOptimized || group.isDrained {
+                lines.append(
+                    "\(hasSessions ? "│" : " ") port group \(group.group)  \(group.portals.joined(separator: " "))  "
+                        + group.state.rawValue + (group.isDrained ? " (drained)" : ""))
+            }
             let rows = aligned(target.sessions.map(Self.row))
             for (index, (row, session)) in zip(rows, target.sessions).enumerated() {
                 let isLast = index == rows.count - 1

@@ -63,6 +63,9 @@ import Testing
             #expect(!geometry.isReadOnly, "\(label())")
         case .reportLBAStatus(let first, _):
             #expect(first < geometry.blockCount, "\(label())")
+        case .setTargetPortGroups(let changes):
+            #expect(!changes.isEmpty && Set(changes.map(\.group)).count == changes.count, "\(label())")
+            #expect(changes.allSatisfy { $0.state.canBeSetByInitiators && [1, 7].contains($0.group) }, "\(label())")
         case .status(let status, let sense):
             #expect((status == .good) == (sense == nil), "\(label())")
             for format in [false, true] {

@@ -55,8 +55,10 @@ final class Scene {
         let number = processes.count
         let serves = arguments.first == "export" || arguments.first == "run"
         let socket = serves && !arguments.contains("--socket") ? ["--socket", path("control.sock")] : []
+        let keeps = arguments.first == "run" && !arguments.contains("--state-directory")
+        let state = keeps ? ["--state-directory", path("state")] : []
         let process = DaemonProcess(
-            prefix + [DaemonProcess.program] + arguments + socket, errorsTo: path("stderr.\(number)"),
+            prefix + [DaemonProcess.program] + arguments + socket + state, errorsTo: path("stderr.\(number)"),
             outputTo: path("stdout.\(number)"))
         processes.append(process)
         return process
