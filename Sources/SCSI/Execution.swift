@@ -39,6 +39,10 @@ public enum Execution: Sendable, Equatable {
     /// that cannot be, `Sense.setTargetPortGroupsCommandFailed`.
     case setTargetPortGroups([TargetPortGroupChange])
 
+    /// Ask `LogicalUnit.reservationOutcome` when no other change of the unit's reservations is under way; keep a change on
+    /// stable storage, give it to `commit`, end the tasks of its victims, then answer.
+    case persistentReserveOut(PersistentReserveOut)
+
     /// GOOD, without data.
     public static let good = Execution.status(.good, nil)
 

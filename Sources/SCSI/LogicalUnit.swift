@@ -8,8 +8,8 @@ public struct LogicalUnitFlags: OptionSet, BitwiseCopyable, Sendable {
     public static let requiresInspection = Self(rawValue: 1)
     /// D_SENSE of the Control mode page: sense data goes out in descriptor format.
     public static let descriptorSense = Self(rawValue: 2)
-    /// A target port group of the unit is not active: nexuses of its ports have to go through `LogicalUnit.begin`.
-    /// Whether one of them is meant, `LogicalUnit.accessState` says.
+    /// A target port group of the unit is not active, or the unit is reserved: some nexuses have to go through
+    /// `LogicalUnit.begin`. Whether one of them is meant, `LogicalUnit.isRestricted` says.
     public static let restrictsAccess = Self(rawValue: 4)
 }
 
@@ -45,6 +45,14 @@ public struct LogicalUnit: Sendable {
     var nexuses: [NexusHandle: Nexus] = [:]
     /// The target port groups that somebody has changed (see AsymmetricAccess.swift).
     var groupAccess: [UInt16: TargetPortGroupAccess] = [:]
+    /// Persistent reservations and registrations.
+    public internal(set) var reservations = ReservationState()
+    /// Who holds the unit by RESERVE.
+    var legacyHolder: NexusHandle?
+    /// Whether the server keeps reservations on stable storage: APTPL may be asked for.
+    public var keepsReservations = false
+    /// Changes whenever it may have changed whom a reservation keeps from what.
+    public internal(set) var restrictionVersion: UInt32 = 0
     private var lost: [NexusInformation] = []
     private var nexusesWithAttention = 0
 
@@ -65,7 +73,12 @@ public struct LogicalUnit: Sendable {
 
     /// False when media commands of this nexus may: another one's unit attention does not slow it down.
     public func requiresInspection(of nexus: NexusHandle) -> Bool {
-        inspectsEverybody || !accessState(of: nexus).isActive || nexuses[nexus].map { !$0.pending.isEmpty } ?? false
+        inspectsEverybody || isRestricted(nexus) || nexuses[nexus].map { !$0.pending.isEmpty } ?? false
+    }
+
+    /// Whether the state of its port or a reservation may keep a nexus from media commands.
+    public func isRestricted(_ nexus: NexusHandle) -> Bool {
+        !accessState(of: nexus).isActive || !isUnrestricted(nexus)
     }
 
     private var inspectsEverybody: Bool {
@@ -84,7 +97,7 @@ public struct LogicalUnit: Sendable {
     private func flags(_ inspect: Bool) -> LogicalUnitFlags {
         var flags: LogicalUnitFlags = inspect ? .requiresInspection : []
         if mode.descriptorSense { flags.insert(.descriptorSense) }
-        if restrictsAccess { flags.insert(.restrictsAccess) }
+        if restrictsAccess || isReserved { flags.insert(.restrictsAccess) }
         return flags
     }
 
@@ -116,6 +129,7 @@ public struct LogicalUnit: Sendable {
     public mutating func nexusLost(_ handle: NexusHandle) {
         guard let nexus = nexuses.removeValue(forKey: handle) else { return }
         if !nexus.pending.isEmpty { nexusesWithAttention -= 1 }
+        if legacyHolder == handle { releaseLegacyReservation() }
         if lost.count == Self.maximumLostNexuses { lost.removeFirst() }
         lost.append(nexus.information)
     }
@@ -165,6 +179,8 @@ public struct LogicalUnit: Sendable {
     /// The same for another reset of the 29h family, such as a target reset (`.busReset`).
     public mutating func reset(_ attention: UnitAttention) {
         mode = ModeParameters()
+        // Persistent reservations outlive it.
+        if legacyHolder != nil { releaseLegacyReservation() }
         raise(attention)
     }
 

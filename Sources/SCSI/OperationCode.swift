@@ -13,6 +13,20 @@ public struct OperationCode: RawRepresentable, BitwiseCopyable, Sendable, Hashab
     public static let read6 = Self(rawValue: 0x08)
     /// WRITE (6) (SBC-3 5.31).
     public static let write6 = Self(rawValue: 0x0A)
+    /// RESERVE (6) (SPC-2 7.21).
+    public static let reserve6 = Self(rawValue: 0x16)
+    /// RELEASE (6) (SPC-2 7.17).
+    public static let release6 = Self(rawValue: 0x17)
+    /// PREVENT ALLOW MEDIUM REMOVAL (SBC-3 5.10).
+    public static let preventAllowMediumRemoval = Self(rawValue: 0x1E)
+    /// READ DEFECT DATA (10) (SBC-3 5.17).
+    public static let readDefectData10 = Self(rawValue: 0x37)
+    /// RESERVE (10) (SPC-2 7.22).
+    public static let reserve10 = Self(rawValue: 0x56)
+    /// RELEASE (10) (SPC-2 7.18).
+    public static let release10 = Self(rawValue: 0x57)
+    /// READ DEFECT DATA (12) (SBC-3 5.18).
+    public static let readDefectData12 = Self(rawValue: 0xB7)
     /// INQUIRY (SPC-4 6.6).
     public static let inquiry = Self(rawValue: 0x12)
     /// MODE SELECT (6) (SPC-4 6.12).

@@ -21,7 +21,7 @@ extension Connection {
         unit.commands.add(1, ordering: .relaxed)
         let flags = unit.currentFlags
         let cdb = commandDescriptorBlock(words, additional)
-        if !flags.contains(.requiresInspection), !flags.contains(.restrictsAccess) || isOnActivePort(unit) {
+        if !flags.contains(.requiresInspection), !flags.contains(.restrictsAccess) || isUnrestricted(unit) {
             if unit.currentGeometryVersion != geometryVersion { refreshGeometry(unit) }
             switch MediaOperation.decode(cdb, geometry) {
             case .operation(let operation): return beginMedia(operation, task)
@@ -90,6 +90,7 @@ extension Connection {
         case .reportLBAStatus(let startingBlock, let allocationLength):
             reportLBAStatus(startingBlock, allocationLength, task)
         case .setTargetPortGroups(let changes): setTargetPortGroups(changes, task)
+        case .persistentReserveOut(let request): persistentReserveOut(request, task)
         }
     }
 

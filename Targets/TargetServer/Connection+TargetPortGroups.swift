@@ -4,15 +4,16 @@ import SCSI
 
 /// Asymmetric access on the way of a command, and SET TARGET PORT GROUPS.
 extension Connection {
-    /// Whether media commands of this nexus need not ask the logical unit, although some port of it is not active.
-    func isOnActivePort(_ unit: UnitRuntime) -> Bool {
+    /// Whether media commands of this nexus need not ask the logical unit, although some port of it is not active or it is
+    /// reserved.
+    func isUnrestricted(_ unit: UnitRuntime) -> Bool {
         let version = unit.currentAccessVersion
         if version != accessVersion {
             let nexus = nexus
-            portIsActive = unit.withUnit { $0.accessState(of: nexus).isActive }
+            isRestricted = unit.withUnit { $0.isRestricted(nexus) }
             accessVersion = version
         }
-        return portIsActive
+        return !isRestricted
     }
 
     /// Has states kept and published by the queue for that; the task counts as having a request in flight meanwhile.

@@ -35,8 +35,8 @@ final class Connection {
     var nexus = NexusHandle(rawValue: 0)
     var geometry = BlockGeometry(blockLengthBytes: 512, blockCount: 1)
     var geometryVersion = UInt32.max
-    /// Whether the port of the nexus is active, as of `accessVersion` of the unit.
-    var portIsActive = true
+    /// Whether the port of the nexus or a reservation keeps it from media commands, as of `accessVersion` of the unit.
+    var isRestricted = false
     var accessVersion = UInt32.max
     var jobs: ContiguousArray<Job> = []
     /// Parameter lists under way, by task: what the logical unit wants back with them.

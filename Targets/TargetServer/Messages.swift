@@ -1,4 +1,5 @@
 import ISCSI
+import SCSI
 import Synchronization
 
 /// Names a connection from another thread. A connection that has ended is simply not found any more.
@@ -28,6 +29,10 @@ enum ReactorMessage: Sendable {
     case askForLogout(ConnectionReference, withinSeconds: UInt16)
     /// What a SET TARGET PORT GROUPS asked for is kept and published, or is not.
     case targetPortGroupsSet(ConnectionReference, TaskIndex, isKept: Bool)
+    /// End the tasks of these nexuses of a unit on this reactor.
+    case abortTasksOf(Set<NexusHandle>, unit: UnitRuntime, Barrier)
+    /// A PERSISTENT RESERVE OUT came to this.
+    case reservationsChanged(ConnectionReference, TaskIndex, SCSIStatus, Sense?)
     /// Report the sessions of this reactor.
     case snapshot(SnapshotCollector)
     /// Answer what is in flight, say goodbye, close everything.

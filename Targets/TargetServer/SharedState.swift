@@ -53,10 +53,14 @@ final class SharedState: Sendable {
     let counters = Counters()
     /// What was changed of the access to units, and who is drained.
     let access: AccessRegistry
+    let reservations: ReservationRegistry
     private let nextNexus = Atomic<UInt64>(1)
     private let state = Mutex(State())
 
-    init(limits: ServerLimits, logger: Logger, access: AccessRegistry) {
+    init(
+        limits: ServerLimits, logger: Logger, access: AccessRegistry, reservations: ReservationRegistry
+    ) {
+        self.reservations = reservations
         self.limits = limits
         self.logger = logger
         self.access = access

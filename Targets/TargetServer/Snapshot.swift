@@ -70,6 +70,8 @@ public struct TargetSnapshot: Sendable, Codable {
     public var aborts: UInt64
     /// Its target port groups.
     public var portGroups: [PortGroupSnapshot]
+    /// Who is registered and what is reserved.
+    public var reservations: ReservationSnapshot
     /// Sessions on it.
     public var sessions: [SessionSnapshot]
 }
@@ -108,4 +110,26 @@ public struct SessionSnapshot: Sendable, Codable {
     public var ageSeconds: Int
     /// Which reactor serves it.
     public var reactor: Int
+}
+
+/// Persistent reservations of a unit.
+public struct ReservationSnapshot: Sendable, Codable {
+    /// PRGENERATION.
+    public var generation: UInt32
+    /// The reservation's type in words, such as `write exclusive, registrants only`; nil when nothing is reserved.
+    public var type: String?
+    /// The initiator port that holds it; nil where all registrants do, or nothing is reserved.
+    public var holder: String?
+    /// Everybody registered.
+    public var registrations: [RegistrationSnapshot]
+}
+
+/// A registered I_T nexus.
+public struct RegistrationSnapshot: Sendable, Codable {
+    /// `iqn...,i,0x00023d000001`.
+    public var initiatorPort: String
+    /// Relative target port.
+    public var targetPort: UInt16
+    /// The key, `0x` and 16 hexadecimal digits.
+    public var key: String
 }

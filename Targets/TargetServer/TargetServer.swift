@@ -4,6 +4,7 @@ import Dispatch
 import Glibc
 import Logging
 import Reactor
+import SCSI
 import Synchronization
 
 /// The whole of a storage host's service: portals, targets, sessions, and the reactor threads that carry them.
@@ -24,13 +25,16 @@ public final class TargetServer: Sendable {
     ///   - access: What was changed of the access to the units before this server began.
     ///   - keepAccess: Puts changed settings on stable storage before they count, or throws. Called by one thread at a
     ///     time, never by one that serves I/O.
+    ///   - reservations: Where persistent reservations outlive the server; nil to forget them with it.
     public init(
         configuration: ServerConfiguration, logger: Logger, access: AccessSettings = AccessSettings(),
-        keepAccess: @escaping @Sendable (AccessSettings) throws(ServerError) -> Void = { (_) throws(ServerError) in }
+        keepAccess: @escaping @Sendable (AccessSettings) throws(ServerError) -> Void = { (_) throws(ServerError) in },
+        reservations: ReservationKeeper? = nil
     ) throws(ServerError) {
         try Self.validate(configuration)
         shared = SharedState(
-            limits: configuration.limits, logger: logger, access: AccessRegistry(access, keeper: keepAccess))
+            limits: configuration.limits, logger: logger, access: AccessRegistry(access, keeper: keepAccess),
+            reservations: ReservationRegistry(keeper: reservations))
         self.logger = logger
         state = Mutex(State(configuration: configuration))
     }
@@ -62,8 +66,9 @@ public final class TargetServer: Sendable {
     /// are ended again.
     public func start() throws(ServerError) {
         let configuration = state.withLock { $0.configuration }
+        let states = try reservationStates(of: configuration.targets)
         shared.access.whileUnchanged { settings in
-            for target in configuration.targets { add(target, settings) }
+            for target in configuration.targets { add(target, settings, states[target.name]) }
         }
         let count = configuration.limits.reactors > 0 ? configuration.limits.reactors : Self.usableProcessors()
         for number in 0..<count { try startReactor(number, configuration.limits) }
@@ -79,9 +84,22 @@ public final class TargetServer: Sendable {
         }
     }
 
-    /// Serves a unit, with the states that were set for its ports from the first command on.
-    private func add(_ target: TargetConfiguration, _ settings: AccessSettings) {
+    /// What is kept of the units' reservations, by target.
+    private func reservationStates(
+        of targets: [TargetConfiguration]
+    ) throws(ServerError) -> [String: ReservationState] {
+        var states: [String: ReservationState] = [:]
+        for target in targets { states[target.name] = try shared.reservations.state(of: target) }
+        return states
+    }
+
+    /// Serves a unit, with its reservations and the states that were set for its ports from the first command on.
+    private func add(_ target: TargetConfiguration, _ settings: AccessSettings, _ reservations: ReservationState?) {
         let unit = UnitRuntime(target)
+        unit.withUnit { unit in
+            unit.keepsReservations = shared.reservations.keeper != nil
+            if let reservations { unit.restore(reservations) }
+        }
         unit.setAccess(settings.access(of: target))
         shared.add(unit)
     }
@@ -156,6 +174,10 @@ public final class TargetServer: Sendable {
 
         let addedPortals = configuration.portals.filter { !old.portals.contains($0) }
         let removedPortals = old.portals.filter { !configuration.portals.contains($0) }
+        let states = try reservationStates(
+            of: configuration.targets.filter { new in
+                !old.targets.contains { $0.name == new.name && !isLost($0, in: configuration) }
+            })
         try open(addedPortals)
         if goodbyeSeconds > 0 {
             sayGoodbye(to: old.targets.filter { isLost($0, in: configuration) }, withinSeconds: goodbyeSeconds)
@@ -174,17 +196,19 @@ public final class TargetServer: Sendable {
                 changes.append("volume \(target.volumeName) removed")
                 continue
             }
-            changes += change(target, new)
+            changes += change(target, new, states[new.name])
         }
         for target in configuration.targets where !old.targets.contains(where: { $0.name == target.name }) {
-            shared.access.whileUnchanged { add(target, $0) }
+            shared.access.whileUnchanged { add(target, $0, states[target.name]) }
             changes.append("volume \(target.volumeName) added")
         }
         state.withLock { $0.configuration = configuration }
         return changes
     }
 
-    private func change(_ old: TargetConfiguration, _ new: TargetConfiguration) -> [String] {
+    private func change(
+        _ old: TargetConfiguration, _ new: TargetConfiguration, _ reservations: ReservationState?
+    ) -> [String] {
         var changes: [String] = []
         let lost = old.portalGroups.filter { group in
             !new.portalGroups.contains { $0.portal == group.portal && $0.tag == group.tag }
@@ -205,7 +229,7 @@ public final class TargetServer: Sendable {
                 if isMoved { unit.withUnit { $0.raise(.inquiryDataChanged) } }
                 shared.closeSessions(of: old.name, tags: Set(lost.map(\.tag)), .portalRemoved)
             } else {
-                shared.access.whileUnchanged { add(new, $0) }
+                shared.access.whileUnchanged { add(new, $0, reservations) }
                 shared.closeSessions(of: old.name, .targetRemoved)
             }
             changes.append("volume \(new.volumeName) changed")
@@ -279,7 +303,7 @@ public final class TargetServer: Sendable {
             writeCommands: unit.writeCommands.load(ordering: .relaxed),
             writeBytes: unit.writeBytes.load(ordering: .relaxed), commands: unit.commands.load(ordering: .relaxed),
             ioErrors: unit.ioErrors.load(ordering: .relaxed), aborts: unit.aborts.load(ordering: .relaxed),
-            portGroups: portGroups(target),
+            portGroups: portGroups(target), reservations: ReservationSnapshot(unit.withUnit { $0.reservations }),
             sessions: sessions.sorted { ($0.initiator, $0.portal, $0.isid) < ($1.initiator, $1.portal, $1.isid) })
     }
 

@@ -75,7 +75,10 @@ final class UnitRuntime: Sendable {
     func withUnit<Result: Sendable>(_ body: (inout sending LogicalUnit) -> sending Result) -> Result {
         unit.withLock { unit in
             let before = unit.effectiveGeometry
+            let restrictions = unit.restrictionVersion
             let result = body(&unit)
+            // Before the flags: whoever sees a new flag has to see that what it knew of itself is stale.
+            if unit.restrictionVersion != restrictions { accessVersion.add(1, ordering: .releasing) }
             if unit.effectiveGeometry != before { geometryVersion.add(1, ordering: .releasing) }
             flags.store(unit.flags.rawValue, ordering: .releasing)
             return result

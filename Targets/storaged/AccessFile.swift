@@ -1,7 +1,5 @@
 import ArgumentParser
-import CLinux
 import FoundationEssentials
-import Glibc
 import TargetServer
 
 /// Where the daemon keeps what has to outlive it.
@@ -27,22 +25,17 @@ struct StateOptions: ParsableArguments {
 ///      "groups": [{"target": "iqn...", "group": 9385, "state": "standby", "isByInitiator": false}],
 ///      "drains": [{"kind": "portal", "name": "10.77.0.21:3260"}]}
 ///
-/// `state` has the names of `storaged alua`, `kind` is host, volume, portal or initiator. A change is written to a file
-/// beside it, synced, and renamed over it, so the old or the new one is there after a crash, never half of one. Without
-/// the file nothing was ever changed.
+/// `state` has the names of `storaged alua`, `kind` is host, volume, portal or initiator. Without the file nothing was ever
+/// changed.
 struct AccessFile: Sendable {
     private static let schema = "storaged.alua/1"
     /// No such file is longer.
     private static let limitBytes = 4 << 20
 
-    let folder: String
-    let path: String
+    private let file: StateFile
 
     /// The file of a host.
-    init(folder: String, hostName: String) {
-        self.folder = folder
-        path = "\(folder)/alua-\(hostName).json"
-    }
+    init(folder: String, hostName: String) { file = StateFile(folder: folder, name: "alua-\(hostName).json") }
 
     private struct Contents: Codable {
         var schema: String
@@ -52,20 +45,12 @@ struct AccessFile: Sendable {
 
     /// What was kept. A file that cannot be read or understood is an error: a drained host must not come back by itself.
     func read() throws(CommandFailure) -> AccessSettings {
-        let descriptor = unsafe rack_open(path, O_RDONLY)
-        if descriptor == -ENOENT || descriptor == -ENOTDIR { return AccessSettings() }
-        guard descriptor >= 0 else { throw unreadable(systemText(-descriptor)) }
-        defer { close(descriptor) }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 1 << 16)
-        while bytes.count <= Self.limitBytes {
-            let count = unsafe Glibc.read(descriptor, &chunk, chunk.count)
-            if count < 0 && errno == EINTR { continue }
-            guard count >= 0 else { throw unreadable(systemText(errno)) }
-            if count == 0 { break }
-            bytes += chunk[..<count]
+        let found: [UInt8]?
+        switch file.read(limitBytes: Self.limitBytes) {
+        case .success(let bytes): found = bytes
+        case .failure(let error): throw unreadable(error.description)
         }
-        guard bytes.count <= Self.limitBytes else { throw unreadable("it is too large") }
+        guard let bytes = found else { return AccessSettings() }
         guard let contents = try? JSONDecoder().decode(Contents.self, from: Data(bytes)) else {
             throw unreadable("it is no \(Self.schema)")
         }
@@ -81,7 +66,7 @@ struct AccessFile: Sendable {
     private func unreadable(_ cause: String) -> CommandFailure {
         CommandFailure(
             .failed,
-            "state file \(path): \(cause); make it readable, or remove it, which undrains everything and makes every port "
+            "state file \(file.path): \(cause); make it readable, or remove it, which undrains everything and makes every port "
                 + "group active/optimized")
     }
 
@@ -90,38 +75,11 @@ struct AccessFile: Sendable {
         let contents = Contents(schema: Self.schema, groups: settings.groups, drains: settings.drains)
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(contents) else { throw unwritable(EINVAL) }
-        let bytes = Array(data) + [UInt8(ascii: "\n")]
-        if unsafe mkdir(folder, 0o700) != 0, errno != EEXIST { throw unwritable(errno) }
-        let temporary = path + ".new"
-        // Left by a daemon that was killed.
-        if unsafe unlink(temporary) != 0, errno != ENOENT { throw unwritable(errno) }
-        let descriptor = unsafe rack_create(temporary)
-        guard descriptor >= 0 else { throw unwritable(-descriptor) }
-        var error: Int32 = fchmod(descriptor, 0o600) == 0 ? 0 : errno
-        var written = 0
-        while error == 0, written < bytes.count {
-            let count = unsafe bytes[written...].withUnsafeBytes {
-                unsafe Glibc.write(descriptor, $0.baseAddress, $0.count)
-            }
-            if count > 0 { written += count } else if count == 0 || errno != EINTR { error = count == 0 ? EIO : errno }
+        guard let data = try? encoder.encode(contents) else {
+            throw ServerError(
+                operation: "keep", object: file.path, cause: "it cannot be written as JSON",
+                advice: "nothing was changed")
         }
-        if error == 0, fsync(descriptor) != 0 { error = errno }
-        close(descriptor)
-        if error == 0, unsafe rename(temporary, path) != 0 { error = errno }
-        guard error == 0 else {
-            unsafe unlink(temporary)
-            throw unwritable(error)
-        }
-        let directory = unsafe rack_open(folder, O_RDONLY | O_DIRECTORY)
-        guard directory >= 0 else { throw unwritable(-directory) }
-        defer { close(directory) }
-        guard fsync(directory) == 0 else { throw unwritable(errno) }
-    }
-
-    private func unwritable(_ errorNumber: Int32) -> ServerError {
-        ServerError(
-            operation: "keep", object: path, cause: systemText(errorNumber),
-            advice: "nothing was changed; give storaged a state directory it can write (--state-directory)")
+        try file.write(Array(data) + [UInt8(ascii: "\n")])
     }
 }

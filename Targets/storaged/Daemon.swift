@@ -28,18 +28,21 @@ final class Daemon: Sendable {
 
     /// Opens every store and validates, in this order; no portal is open yet.
     ///
-    /// - Parameter accessFile: Where the states of port groups and what is drained are kept; nil to forget them.
+    /// - Parameter stateFolder: Where the states of port groups, what is drained and reservations are kept; nil to forget
+    ///   them.
     init(
-        _ plan: ServingPlan, source: Source, limits: ServerLimits, logger: Logger, accessFile: AccessFile?
+        _ plan: ServingPlan, source: Source, limits: ServerLimits, logger: Logger, stateFolder: String?
     ) throws(CommandFailure) {
+        let accessFile = stateFolder.map { AccessFile(folder: $0, hostName: plan.hostName) }
         let access = try accessFile?.read() ?? AccessSettings()
         // Everything is looked at before anything is made, so that one wrong volume leaves no files of the others.
         _ = try plan.preview()
         let stores = try StoreRegistry().changed(to: plan)
         do throws(ServerError) {
             server = try TargetServer(
-                configuration: plan.configuration(stores, limits: limits), logger: logger, access: access
-            ) { (settings) throws(ServerError) in try accessFile?.write(settings) }
+                configuration: plan.configuration(stores, limits: limits), logger: logger, access: access,
+                keepAccess: { (settings) throws(ServerError) in try accessFile?.write(settings) },
+                reservations: stateFolder.map { ReservationFiles(folder: $0, hostName: plan.hostName).keeper })
         } catch {
             stores.discardCreated()
             throw CommandFailure(error)

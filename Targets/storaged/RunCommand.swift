@@ -24,7 +24,7 @@ struct RunCommand: ParsableCommand {
             }
             let daemon = try Serving.start(
                 plan, source: .rack(path: inventory.rack, host: plan.hostName), options: serving,
-                controlIsOptional: false, accessFile: AccessFile(folder: state.path, hostName: plan.hostName))
+                controlIsOptional: false, stateFolder: state.path)
             daemon.announce()
             daemon.run()
         }
@@ -52,7 +52,7 @@ struct Serving {
     /// Everything up to the open portals.
     static func start(
         _ plan: ServingPlan, source: Daemon.Source, options: ServingOptions, controlIsOptional: Bool,
-        accessFile: AccessFile? = nil
+        stateFolder: String? = nil
     ) throws(CommandFailure) -> Serving {
         blockSignals()
         let level = options.logLevel
@@ -61,7 +61,7 @@ struct Serving {
         let logger = Logger(label: "storaged")
         Descriptors.allow(connections: limits.connections, logger: logger)
         let daemon = try Daemon(
-            plan, source: source, limits: limits, logger: logger, accessFile: accessFile)
+            plan, source: source, limits: limits, logger: logger, stateFolder: stateFolder)
         let control = try daemon.start(
             controlPath: options.control.servingPath,
             controlIsOptional: controlIsOptional && options.control.explicitPath == nil)

@@ -86,6 +86,7 @@ struct StatusReport: Encodable {
             let hasSessions = !target.sessions.isEmpty
             lines.append("\(hasSessions ? "│" : " ") \(target.name), \(target.blockLengthBytes) B blocks")
             lines.append("\(hasSessions ? "│" : " ") \(Self.figures(target))")
+            lines += Self.reservations(target.reservations).map { "\(hasSessions ? "│" : " ") \($0)" }
             for group in target.portGroups where group.state != .activeOptimized || group.isDrained {
                 lines.append(
                     "\(hasSessions ? "│" : " ") port group \(group.group)  \(group.portals.joined(separator: " "))  "
@@ -121,6 +122,16 @@ struct StatusReport: Encodable {
             + "written \(grouped(target.writeCommands)) (\(ByteSize(bytes: target.writeBytes)))  "
             + "commands \(grouped(target.commands))  I/O errors \(grouped(target.ioErrors))  "
             + "aborts \(grouped(target.aborts))"
+    }
+
+    /// What is reserved, and who is registered; nothing where nobody is.
+    private static func reservations(_ found: ReservationSnapshot) -> [String] {
+        if found.registrations.isEmpty { return [] }
+        let kind = found.type.map { "reserved: \($0)" } ?? "not reserved"
+        let holder = found.holder.map { ", held by \(escaped($0))" } ?? ""
+        return [
+            "\(kind)\(holder)  \(counted(found.registrations.count, "registration")), generation \(found.generation)"
+        ]
     }
 
     private static func row(_ session: SessionSnapshot) -> [String] {

@@ -32,7 +32,7 @@ import Testing
         switch block.operationCode {
         case .inquiry: Int(block.uint16(at: 3))
         case .requestSense, .modeSense6: Int(block.byte(4))
-        case .modeSense10: Int(block.uint16(at: 7))
+        case .modeSense10, .persistentReserveIn: Int(block.uint16(at: 7))
         case .serviceActionIn16: Int(block.uint32(at: 10))
         case .reportLUNs, .maintenanceIn: Int(block.uint32(at: 6))
         default: nil
@@ -63,11 +63,12 @@ import Testing
             #expect(!geometry.isReadOnly, "\(label())")
         case .reportLBAStatus(let first, _):
             #expect(first < geometry.blockCount, "\(label())")
+        case .persistentReserveOut: #expect(block.operationCode == .persistentReserveOut, "\(label())")
         case .setTargetPortGroups(let changes):
             #expect(!changes.isEmpty && Set(changes.map(\.group)).count == changes.count, "\(label())")
             #expect(changes.allSatisfy { $0.state.canBeSetByInitiators && [1, 7].contains($0.group) }, "\(label())")
         case .status(let status, let sense):
-            #expect((status == .good) == (sense == nil), "\(label())")
+            #expect((status == .checkCondition) == (sense != nil), "\(label())")
             for format in [false, true] {
                 if let sense { #expect(sense.encode(descriptorFormat: format).count <= Sense.maximumLengthBytes) }
             }
