@@ -23,6 +23,8 @@ test_command() {
         say "the scenarios run in the lab that is up"
     else
         PRODUCTS+=(block-stamp)
+        # What Debian's fence agents, which some nodes get, are written in.
+        PACKAGES+=(python3 python3-pexpect python3-pycurl)
         setup
         down_at_exit
         lab_up
