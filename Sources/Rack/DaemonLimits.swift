@@ -17,6 +17,9 @@ public struct DaemonLimits: Sendable, Equatable {
     /// Seconds of standing still after which what was queued before is not executed any more; 2...60. It has to be less
     /// than initiators wait before they repeat a command on another path.
     public var standstillSeconds: Int?
+    /// Seconds that task management, a logout and a login that takes the place of a session wait for a store that does not
+    /// answer; 1...600.
+    public var abortSeconds: Int?
 
     /// Nothing set.
     public init() {}
@@ -29,6 +32,7 @@ extension Reader {
         let known = [
             "connections", "connectionsBeforeLogin", "connectionsBeforeLoginPerAddress", "loginSeconds",
             "commandsPerSession", "payloadMemory", "drainSeconds", "standstillSeconds",
+            "abortSeconds",
         ]
         guard let entry = root.entries["limits"], let fields = fields(entry.value, "limits", known: known) else {
             return limits
@@ -43,6 +47,7 @@ extension Reader {
         limits.commandsPerSession = number(&self, "commandsPerSession", 1...1024)
         limits.drainSeconds = number(&self, "drainSeconds", 1...3600)
         limits.standstillSeconds = number(&self, "standstillSeconds", 2...60)
+        limits.abortSeconds = number(&self, "abortSeconds", 1...600)
         if let size = size(fields, "payloadMemory", example: nil) {
             if (4 << 20)...(64 << 30) ~= size.value {
                 limits.payloadBytesPerReactor = Int(size.value)

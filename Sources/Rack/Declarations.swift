@@ -82,6 +82,7 @@ struct Declarations {
     let filesystems: [Filesystem]
     let timeouts: Timeouts
     let limits: DaemonLimits
+    let allowsFaultInjection: Bool
 }
 
 extension Reader {
@@ -89,7 +90,7 @@ extension Reader {
     mutating func declarations(_ root: Tree) -> Declarations? {
         let known = [
             "rack", "iqn", "networks", "hosts", "clients", "volumes", "volumeGroups", "filesystems", "timeouts",
-            "limits",
+            "limits", "faultInjection",
         ]
         guard let fields = fields(root, "the inventory", known: known) else { return nil }
         let name = name(fields, "rack", .iscsiPart, example: "rack: NAME, the rack's name")
@@ -118,7 +119,8 @@ extension Reader {
                 .compactMap { volumeGroup($0.tree, $0.label) },
             filesystems: objects(fields, "filesystems", kind: "filesystem", example: nil)
                 .compactMap { filesystem($0.tree, $0.label) },
-            timeouts: timeouts(fields), limits: limits(fields))
+            timeouts: timeouts(fields), limits: limits(fields),
+            allowsFaultInjection: flag(fields, "faultInjection")?.value ?? false)
     }
 
     private mutating func network(_ tree: Tree, _ label: String) -> (name: Located<String>?, description: String?) {

@@ -25,6 +25,8 @@ public struct Inventory: Sendable, Equatable {
     public let timeouts: Timeouts
     /// What every storaged of the rack keeps within.
     public let limits: DaemonLimits
+    /// Whether `storaged fault` may make this rack's units misbehave, for drills; false unless the file says so.
+    public let allowsFaultInjection: Bool
 }
 
 /// A network that portals are on.

@@ -143,6 +143,7 @@ extension Inventory {
         filesystems = declared.filesystems.compactMap { Filesystem($0) }
         timeouts = declared.timeouts
         limits = declared.limits
+        allowsFaultInjection = declared.allowsFaultInjection
     }
 }
 

@@ -101,7 +101,7 @@ extension Inventory {
             hosts: [
                 StorageHost(name: host, failureDomain: FailureDomain(rack: nil, row: nil), portals: listening)
             ], clients: [], volumes: volumes, volumeGroups: [], filesystems: [], timeouts: .standard,
-            limits: DaemonLimits())
+            limits: DaemonLimits(), allowsFaultInjection: false)
     }
 
     private static func baseName(_ path: String) -> String {

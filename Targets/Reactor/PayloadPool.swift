@@ -22,12 +22,24 @@ public struct PayloadSlot: BitwiseCopyable, Sendable, Equatable {
     }
 }
 
+/// Whose share of the pool a slot is taken from.
+public struct PayloadAccount: BitwiseCopyable, Sendable, Equatable {
+    fileprivate let index: UInt16
+    /// Takes what there is.
+    public static let unbounded = PayloadAccount(index: 0)
+}
+
 /// All payload memory of one reactor, taken from the system at start and touched only when used.
 ///
 /// Three sizes: 8 KiB for small commands and parameter data, 64 KiB, and 256 KiB for one burst. The free lists are
 /// stacks, so that a light load keeps using the same few pages, which stay in the processor's cache and keep the
 /// resident size near what is in flight. A class that runs out borrows from the next larger one; when the largest is
 /// empty the command waits, which is the daemon's back pressure.
+///
+/// A logical unit takes its slots through an account, which may hold three times as many of a class as are free, and no
+/// more: a store that never answers keeps three quarters at most, two such stores three sevenths each, and there is always
+/// something left for the next unit. A fixed share was turned down: it would be too little for the one unit that is busy,
+/// or too much for the third that hangs.
 @safe
 public struct PayloadPool: ~Copyable {
     /// The sizes of the classes, smallest first.
@@ -40,6 +52,12 @@ public struct PayloadPool: ~Copyable {
     // A class's first byte in `memory`, its slots' size as a shift, and its free stack.
     private var base: (Int, Int, Int)
     private var free: (ContiguousArray<UInt32>, ContiguousArray<UInt32>, ContiguousArray<UInt32>)
+    // The account of every slot, the classes one after the other, and where each class begins.
+    private var owners: ContiguousArray<UInt16>
+    private let firstOwner: (Int, Int, Int)
+    /// Slots that each account holds, four entries an account, one a class.
+    private var held: ContiguousArray<Int> = [0, 0, 0, 0]
+    private var freeAccounts: [UInt16] = []
     /// Slots of each class that `takeSparing` leaves.
     private let reserve: (Int, Int, Int)
     /// Bytes given out now.
@@ -60,23 +78,59 @@ public struct PayloadPool: ~Copyable {
             ContiguousArray((0..<UInt32(bytes / slot)).reversed())
         }
         free = (stack(quarter, 8 << 10), stack(quarter, 64 << 10), stack(quarter * 2, 256 << 10))
+        firstOwner = (0, free.0.count, free.0.count + free.1.count)
+        owners = ContiguousArray(repeating: 0, count: free.0.count + free.1.count + free.2.count)
         reserve = (free.0.count / 8, free.1.count / 8, max(1, free.2.count / 8))
     }
 
     deinit { unsafe munmap(memory, memoryBytes) }
 
-    /// A slot of at least `lengthBytes`, nil when none is free. More than the largest slot is never granted.
+    /// An account with a share of its own; `unbounded` when there are as many as can be told apart.
+    public mutating func openAccount() -> PayloadAccount {
+        if let index = freeAccounts.popLast() { return PayloadAccount(index: index) }
+        guard let index = UInt16(exactly: held.count / 4) else { return .unbounded }
+        held.append(contentsOf: [0, 0, 0, 0])
+        return PayloadAccount(index: index)
+    }
+
+    /// Ends an account that holds nothing any more.
+    public mutating func closeAccount(_ account: PayloadAccount) {
+        let place = Int(account.index) * 4
+        guard account != .unbounded, held[place..<(place + 3)].allSatisfy({ $0 == 0 }) else { return }
+        freeAccounts.append(account.index)
+    }
+
+    /// Whether the account holds fewer slots of a class than `factor` times the free ones.
     @inline(__always)
-    public mutating func take(lengthBytes: Int) -> PayloadSlot? {
-        if lengthBytes <= 8 << 10, let index = free.0.popLast() {
+    private func hasShare(_ account: PayloadAccount, _ slotClass: Int, _ freeCount: Int, _ factor: Int) -> Bool {
+        account.index == 0 || held[Int(account.index) * 4 + slotClass] < freeCount * factor
+    }
+
+    @inline(__always)
+    private mutating func give(_ owner: Int, _ slotClass: Int, _ account: PayloadAccount) {
+        owners[owner] = account.index
+        held[Int(account.index) * 4 + slotClass] += 1
+    }
+
+    @inline(__always)
+    private mutating func takeBack(_ owner: Int, _ slotClass: Int) { held[Int(owners[owner]) * 4 + slotClass] -= 1 }
+
+    /// A slot of at least `lengthBytes`, nil when none is free or the account has its share. More than the largest slot is
+    /// never granted.
+    @inline(__always)
+    public mutating func take(lengthBytes: Int, for account: PayloadAccount = .unbounded) -> PayloadSlot? {
+        if lengthBytes <= 8 << 10, hasShare(account, 0, free.0.count, 3), let index = free.0.popLast() {
+            give(firstOwner.0 + Int(index), 0, account)
             bytesInUse += 8 << 10
             return PayloadSlot(rawValue: index)
         }
-        if lengthBytes <= 64 << 10, let index = free.1.popLast() {
+        if lengthBytes <= 64 << 10, hasShare(account, 1, free.1.count, 3), let index = free.1.popLast() {
+            give(firstOwner.1 + Int(index), 1, account)
             bytesInUse += 64 << 10
             return PayloadSlot(rawValue: index | 1 << 30)
         }
-        if lengthBytes <= 256 << 10, let index = free.2.popLast() {
+        if lengthBytes <= 256 << 10, hasShare(account, 2, free.2.count, 3), let index = free.2.popLast() {
+            give(firstOwner.2 + Int(index), 2, account)
             bytesInUse += 256 << 10
             return PayloadSlot(rawValue: index | 2 << 30)
         }
@@ -84,14 +138,18 @@ public struct PayloadPool: ~Copyable {
     }
 
     /// The same for work that can wait, and whose slot comes back only when a peer does its part: it leaves an eighth
-    /// of each class to data that is on its way already. Without that, what would free the slots could stand in the
-    /// socket behind data for which there is none.
+    /// of each class, and of its account's share, to data that is on its way already. Without that, what would free the
+    /// slots could stand in the socket behind data for which there is none.
     @inline(__always)
-    public mutating func takeSparing(lengthBytes: Int) -> PayloadSlot? {
-        if lengthBytes <= 8 << 10, free.0.count > reserve.0 { return take(lengthBytes: lengthBytes) }
-        if lengthBytes <= 64 << 10, free.1.count > reserve.1 { return take(lengthBytes: max(lengthBytes, 8 << 10 + 1)) }
-        guard free.2.count > reserve.2 else { return nil }
-        return take(lengthBytes: max(lengthBytes, 64 << 10 + 1))
+    public mutating func takeSparing(lengthBytes: Int, for account: PayloadAccount = .unbounded) -> PayloadSlot? {
+        if lengthBytes <= 8 << 10, free.0.count > reserve.0, hasShare(account, 0, free.0.count, 2) {
+            return take(lengthBytes: lengthBytes, for: account)
+        }
+        if lengthBytes <= 64 << 10, free.1.count > reserve.1, hasShare(account, 1, free.1.count, 2) {
+            return take(lengthBytes: max(lengthBytes, 8 << 10 + 1), for: account)
+        }
+        guard free.2.count > reserve.2, hasShare(account, 2, free.2.count, 2) else { return nil }
+        return take(lengthBytes: max(lengthBytes, 64 << 10 + 1), for: account)
     }
 
     /// Gives a slot back.
@@ -100,12 +158,15 @@ public struct PayloadPool: ~Copyable {
         let index = slot.rawValue & (1 << 30 - 1)
         switch slot.rawValue >> 30 {
         case 0:
+            takeBack(firstOwner.0 + Int(index), 0)
             free.0.append(index)
             bytesInUse -= 8 << 10
         case 1:
+            takeBack(firstOwner.1 + Int(index), 1)
             free.1.append(index)
             bytesInUse -= 64 << 10
         case 2:
+            takeBack(firstOwner.2 + Int(index), 2)
             free.2.append(index)
             bytesInUse -= 256 << 10
         default: preconditionFailure("released the empty slot")

@@ -10,6 +10,8 @@ public struct ServerConfiguration: Sendable {
     public var targets: [TargetConfiguration]
     /// Bounds of everything that a peer can make grow.
     public var limits: ServerLimits
+    /// Whether `TargetServer.addFault` may be used.
+    public var allowsFaults = false
 
     /// Makes a configuration.
     public init(
@@ -114,6 +116,10 @@ public struct ServerLimits: Sendable, Hashable {
     /// Seconds of standing still (a stopped process, a paused machine) after which connections are cut with all they have
     /// queued. Less than the 10 seconds and more that initiators wait before they repeat a command on another path.
     public var standstillSeconds = 5
+    /// Seconds that task management, a logout and a login that takes the place of a session wait for block requests of a
+    /// store that does not answer, before they fail. Less than the 15 seconds that open-iscsi gives an abort, so that it
+    /// hears the answer and escalates.
+    public var abortSeconds = 10
 
     /// The defaults.
     public init() {}

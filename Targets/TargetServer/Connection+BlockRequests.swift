@@ -26,12 +26,16 @@ extension Connection {
     @inline(__always)
     func submit(_ request: BlockRequest) {
         requestsInFlight += 1
-        if request.task != Self.detachedTask { jobs[request.task.index].inFlight += 1 }
-        issue(reactor.requests.insert(request), request)
+        let number = reactor.requests.insert(request)
+        if request.task != Self.detachedTask {
+            jobs[request.task.index].inFlight += 1
+            if jobs[request.task.index].delayMilliseconds > 0, putAside(number, request.task) { return }
+        }
+        issue(number, request)
     }
 
     @inline(__always)
-    private func issue(_ number: Int, _ request: BlockRequest) {
+    func issue(_ number: Int, _ request: BlockRequest) {
         guard let unit else { preconditionFailure("a block request without a unit") }
         let file = unit.store.fileDescriptor
         let token = token(.block, number)
@@ -135,7 +139,7 @@ extension Connection {
     }
 
     private func verifyWritten(_ request: BlockRequest) {
-        guard let slot = reactor.pool.take(lengthBytes: request.lengthBytes) else {
+        guard let slot = reactor.pool.take(lengthBytes: request.lengthBytes, for: account) else {
             // Written and on stable storage, which is what matters; the comparison would only repeat the page cache.
             reactor.pool.release(request.slot)
             return advance(request.task)
@@ -222,6 +226,7 @@ extension Connection {
     /// Returns whether there was such a task.
     func abort(_ task: TaskIndex, _ barrier: Barrier) -> Bool {
         let busy = jobs[task.index].inFlight > 0
+        let tag = machine.task(task).initiatorTaskTag
         guard
             machine.abort(
                 task, deviceServerBusy: busy, release: { releaseOutput(PayloadSlot(rawValue: $0.value)) })
@@ -231,6 +236,9 @@ extension Connection {
         unmapRanges[task] = nil
         starvedJobs.removeAll { $0 == task }
         readsAwaitingOutput.removeAll { $0 == task }
+        if !digestsToSpoil.isEmpty {
+            digestsToSpoil.removeAll { $0 == tag }
+        }
         if busy {
             barrier.enter()
             abortBarriers[task, default: []].append(barrier)

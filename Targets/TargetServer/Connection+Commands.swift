@@ -21,6 +21,7 @@ extension Connection {
         unit.commands.add(1, ordering: .relaxed)
         let flags = unit.currentFlags
         let cdb = commandDescriptorBlock(words, additional)
+        if flags.contains(.injectsFaults), injectFault(task, cdb) { return }
         if !flags.contains(.requiresInspection), !flags.contains(.restrictsAccess) || isUnrestricted(unit) {
             if unit.currentGeometryVersion != geometryVersion { refreshGeometry(unit) }
             switch MediaOperation.decode(cdb, geometry) {
@@ -192,7 +193,10 @@ extension Connection {
         // A fill spreads its block over the whole slot afterwards.
         let length = jobs[task.index].work == .fill ? PayloadPool.largestSlotBytes : left
         let bytes = min(length, PayloadPool.largestSlotBytes)
-        let taken = sparing ? reactor.pool.takeSparing(lengthBytes: bytes) : reactor.pool.take(lengthBytes: bytes)
+        let taken =
+            sparing
+            ? reactor.pool.takeSparing(lengthBytes: bytes, for: account)
+            : reactor.pool.take(lengthBytes: bytes, for: account)
         guard let slot = taken else { return false }
         jobs[task.index].slot = slot
         return true
@@ -255,7 +259,7 @@ extension Connection {
     private func readBack(
         _ task: TaskIndex, reference: PayloadSlot, referenceOffset: Int, offset: UInt64, lengthBytes: Int
     ) {
-        guard let slot = reactor.pool.take(lengthBytes: lengthBytes) else {
+        guard let slot = reactor.pool.take(lengthBytes: lengthBytes, for: account) else {
             if reference != jobs[task.index].slot { reactor.pool.release(reference) }
             jobs[task.index].lacksMemory = true
             return endIfDone(task)
@@ -299,7 +303,7 @@ extension Connection {
             return
         }
         let length = Int(min(left, UInt64(PayloadPool.largestSlotBytes)))
-        guard let slot = reactor.pool.takeSparing(lengthBytes: length) else {
+        guard let slot = reactor.pool.takeSparing(lengthBytes: length, for: account) else {
             starvedJobs.append(task)
             return reactor.markStarved(self)
         }

@@ -31,7 +31,7 @@ extension Connection {
         return true
     }
 
-    private func answer(_ step: LoginStep) {
+    func answer(_ step: LoginStep) {
         switch step.outcome {
         case .continues: send(step)
         case .failed(let failure):
@@ -89,12 +89,16 @@ extension Connection {
             portalGroupTag: result.targetPortalGroupTag)
         switch reactor.shared.claim(key, by: reference) {
         case .granted(let tsih): begin(Session(key: key, tsih: tsih), step, result)
-        case .waits: phase = .awaitingSession(step, result)
+        case .waits:
+            phase = .awaitingSession(step, result)
+            awaitSession()
         }
     }
 
     /// The session that this login reinstates is gone.
     func loginGranted(tsih: UInt16) {
+        // Refused already, for want of patience: the place goes back with the connection.
+        if closesAfterOutput { return }
         guard case .awaitingSession(let step, let result) = phase, let target = result.identity.targetName else {
             return
         }
@@ -114,6 +118,7 @@ extension Connection {
         let information = NexusInformation(
             initiatorPortName: "\(session.key.initiator),i,0x\(session.key.isid)",
             relativeTargetPort: session.key.portalGroupTag)
+        reactor.openAccount(of: self)
         unit?.withUnit { $0.nexusEstablished(nexus, information) }
         enterFullFeature(step, result)
         log(.info, "initiator logged in")

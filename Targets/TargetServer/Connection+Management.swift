@@ -10,10 +10,12 @@ extension Connection {
             return machine.answerTaskManagement(request.initiatorTaskTag, .logicalUnitDoesNotExist)
         }
         let (server, reference, tag) = (reactor.shared, reference, request.initiatorTaskTag)
+        guard waits.hasRoom else { return machine.answerTaskManagement(tag, .functionRejected) }
         func barrier(_ result: TaskManagementResult, dropsSessions: Bool = false) -> Barrier {
-            Barrier {
+            let wait = beginWait(for: tag)
+            return Barrier {
                 server.post(
-                    .managementDone(reference, tag, result, dropsSessions: dropsSessions), to: reference.reactor)
+                    .managementDone(reference, wait: wait, result, dropsSessions: dropsSessions), to: reference.reactor)
             }
         }
         switch request.function {
@@ -51,7 +53,9 @@ extension Connection {
     }
 
     /// Everything that a task management request had to end has ended.
-    func managementDone(_ tag: InitiatorTaskTag, _ result: TaskManagementResult, dropsSession: Bool) {
+    func managementDone(_ wait: Int, _ result: TaskManagementResult, dropsSession: Bool) {
+        // Where the wait was too long, the request has its answer.
+        guard let tag = waits.end(wait) else { return }
         guard case .fullFeature = phase else { return }
         machine.answerTaskManagement(tag, result)
         reactor.markDirty(self)
@@ -60,6 +64,7 @@ extension Connection {
 
     func logoutRequested() {
         pendingLogout = true
+        beginLogoutWait()
         let barrier = Barrier {}
         abortAllTasks(barrier)
         barrier.leave()

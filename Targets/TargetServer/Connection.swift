@@ -51,6 +51,12 @@ final class Connection {
     private(set) var outputBytes = 0
     /// Ranges of UNMAP commands that are still to be punched.
     var unmapRanges: [TaskIndex: [BlockRange]] = [:]
+    /// Tags of commands whose next digest a fault rule makes wrong.
+    var digestsToSpoil: [InitiatorTaskTag] = []
+    /// Task management and logout that wait for block requests.
+    var waits = BoundedWaits()
+    /// Whose share of the payload memory its commands take from: its unit's.
+    var account = PayloadAccount.unbounded
     /// All that was negotiated, for text requests and `status`.
     var operational = OperationalParameters()
     var textNegotiation: TextNegotiation?
@@ -210,6 +216,7 @@ final class Connection {
         transmit.releaseAll { releaseOutput($0) }
         for barriers in abortBarriers.values { for barrier in barriers { barrier.leave() } }
         abortBarriers = [:]
+        reactor.closeAccount(of: self)
         if let unit, nexus.rawValue != 0 {
             let nexus = nexus
             unit.withUnit { $0.nexusLost(nexus) }
@@ -258,9 +265,7 @@ final class Connection {
         case .login:
             reactor.shared.counters.loginFailures.add(1, ordering: .relaxed)
             close(.loginTimeout)
-        case .awaitingSession:
-            // The old session waits for its last block request; so does this login.
-            deadline = reactor.now + 1_000_000_000
+        case .awaitingSession(let step, _): sessionDidNotEnd(step)
         case .fullFeature:
             guard limits.nopIntervalSeconds > 0 else {
                 deadline = .max

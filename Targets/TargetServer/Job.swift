@@ -48,6 +48,12 @@ struct Job: BitwiseCopyable {
     var mayPunch = false
     /// A burst is wanted, as soon as a block request ends or memory comes back.
     var awaitsBurst = false
+    /// A fault rule holds its block requests back: for so long from the first of them, 0 for not at all.
+    var delayMilliseconds: UInt32 = 0
+    /// The rule.
+    var delayRule: Int32 = 0
+    /// Until when; 0 before the first block request.
+    var delayedUntil: Int64 = 0
     /// What went wrong first.
     var sense: Sense?
     /// Memory ran out in the middle: the command ends with BUSY once nothing of it is in flight.

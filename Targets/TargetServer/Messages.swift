@@ -23,8 +23,6 @@ enum ReactorMessage: Sendable {
     case close(ConnectionReference, CloseReason)
     /// End the tasks of this unit on this reactor, except those of one connection.
     case abortTasks(unit: UnitRuntime, except: ConnectionReference?, Barrier)
-    /// The tasks that a task management request had to end are over.
-    case managementDone(ConnectionReference, InitiatorTaskTag, TaskManagementResult, dropsSessions: Bool)
     /// Ask the initiator of this connection to log out.
     case askForLogout(ConnectionReference, withinSeconds: UInt16)
     /// What a SET TARGET PORT GROUPS asked for is kept and published, or is not.
@@ -33,6 +31,10 @@ enum ReactorMessage: Sendable {
     case abortTasksOf(Set<NexusHandle>, unit: UnitRuntime, Barrier)
     /// A PERSISTENT RESERVE OUT came to this.
     case reservationsChanged(ConnectionReference, TaskIndex, SCSIStatus, Sense?)
+    /// The tasks that a task management request had to end are over.
+    case managementDone(ConnectionReference, wait: Int, TaskManagementResult, dropsSessions: Bool)
+    /// Fault rules are gone: what they hold back goes on. Nil for all of them.
+    case releaseDelayed(rules: Set<Int>?)
     /// Report the sessions of this reactor.
     case snapshot(SnapshotCollector)
     /// Answer what is in flight, say goodbye, close everything.

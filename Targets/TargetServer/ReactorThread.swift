@@ -39,6 +39,8 @@ final class ReactorThread: @unchecked Sendable {
     var ring: Ring
     var pool: PayloadPool
     var requests = BlockRequestTable()
+    private var delayed = DelayedRequests()
+    private var accounts: [ObjectIdentifier: (account: PayloadAccount, connections: Int)] = [:]
     private var connections: [Connection?] = []
     private var freePlaces: [Int] = []
     private var nextGeneration: UInt32 = 1
@@ -117,6 +119,7 @@ final class ReactorThread: @unchecked Sendable {
         }
         // Requests that this round has made and not submitted; their connections are closing, and drop the result.
         ring.withdrawWrites()
+        withdrawDelayed()
         shared.count(dropped)
         guard dropped.connections > 0 else { return }
         logger.warning(
@@ -265,10 +268,59 @@ final class ReactorThread: @unchecked Sendable {
         for connection in connections {
             guard let connection else { continue }
             if connection.deadline <= now { connection.timerFired() }
-            nextTimer = min(nextTimer, connection.deadline)
+            if connection.waits.nextDeadline <= now { connection.waitsOverdue() }
+            nextTimer = min(nextTimer, connection.deadline, connection.waits.nextDeadline)
         }
+        issueDelayed { $0.dueAt <= now }
+        nextTimer = min(nextTimer, delayed.nextDue)
         if let draining { nextTimer = min(nextTimer, draining.deadline) }
         settle()
+    }
+
+    // MARK: Faults
+
+    /// Puts a block request aside until `dueAt`; false when it may go at once.
+    func putAside(_ number: Int, until dueAt: Int64, rule: Int) -> Bool {
+        guard dueAt > now, draining == nil, shared.faults.hold(rule) else { return false }
+        delayed.add(DelayedRequests.Waiting(number: number, dueAt: dueAt, rule: rule))
+        schedule(at: dueAt)
+        return true
+    }
+
+    /// Gives the ring what waited. The connections are still there: they count these requests as in flight.
+    private func issueDelayed(_ isDue: (DelayedRequests.Waiting) -> Bool) {
+        for number in delayed.take(where: isDue) {
+            let request = requests[number]
+            connections[request.connection]?.issue(number, request)
+        }
+    }
+
+    /// After a standstill: what waited is not executed.
+    private func withdrawDelayed() {
+        for number in delayed.take(where: { _ in true }) {
+            connections[requests[number].connection]?.blockRequestEnded(number, result: -ECANCELED)
+        }
+    }
+
+    // MARK: Payload memory
+
+    /// Has a connection take payload memory from its unit's share.
+    func openAccount(of connection: Connection) {
+        guard let unit = connection.unit else { return }
+        let key = ObjectIdentifier(unit)
+        let entry = accounts[key] ?? (pool.openAccount(), 0)
+        accounts[key] = (entry.account, entry.connections + 1)
+        connection.account = entry.account
+    }
+
+    /// The connection has given everything back.
+    func closeAccount(of connection: Connection) {
+        guard let unit = connection.unit, connection.account != .unbounded else { return }
+        connection.account = .unbounded
+        let key = ObjectIdentifier(unit)
+        guard let entry = accounts[key] else { return }
+        accounts[key] = entry.connections > 1 ? (entry.account, entry.connections - 1) : nil
+        if entry.connections == 1 { pool.closeAccount(entry.account) }
     }
 
     // MARK: Messages
@@ -301,8 +353,6 @@ final class ReactorThread: @unchecked Sendable {
                 connection.abortAllTasks(barrier)
             }
             barrier.leave()
-        case .managementDone(let reference, let tag, let result, let dropsSessions):
-            find(reference)?.managementDone(tag, result, dropsSession: dropsSessions)
         case .askForLogout(let reference, let seconds): find(reference)?.askForLogout(withinSeconds: seconds)
         case .targetPortGroupsSet(let reference, let task, let isKept):
             find(reference)?.targetPortGroupsSet(task, isKept: isKept)
@@ -314,10 +364,15 @@ final class ReactorThread: @unchecked Sendable {
             barrier.leave()
         case .reservationsChanged(let reference, let task, let status, let sense):
             find(reference)?.reservationsChanged(task, status, sense)
+        case .managementDone(let reference, let wait, let result, let dropsSessions):
+            find(reference)?.managementDone(wait, result, dropsSession: dropsSessions)
+        case .releaseDelayed(let rules): issueDelayed { rules?.contains($0.rule) ?? true }
         case .snapshot(let collector): collector.add(snapshotPart())
         case .drain(let deadline, let barrier):
             draining = (deadline, barrier)
             schedule(at: deadline)
+            // Nobody waits for a drill at shutdown.
+            issueDelayed { _ in true }
             for connection in connections { connection?.drain() }
             settle()
             // The last connection may have gone in there, and the barrier with it.

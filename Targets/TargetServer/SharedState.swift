@@ -54,6 +54,7 @@ final class SharedState: Sendable {
     /// What was changed of the access to units, and who is drained.
     let access: AccessRegistry
     let reservations: ReservationRegistry
+    let faults = FaultRules()
     private let nextNexus = Atomic<UInt64>(1)
     private let state = Mutex(State())
 
@@ -171,6 +172,11 @@ final class SharedState: Sendable {
             barrier.enter()
             reactor.post(.abortTasks(unit: unit, except: except, barrier))
         }
+    }
+
+    /// Tells every unit whether fault rules are about it.
+    func publishFaults() {
+        for unit in targets { unit.publish(injectsFaults: faults.concern(volume: unit.target.volumeName)) }
     }
 
     // MARK: Sessions

@@ -26,6 +26,8 @@ public struct ServerSnapshot: Sendable, Codable {
     public var engine: String
     /// What is drained.
     public var drains: [DrainScope]
+    /// Fault rules that users made for a drill.
+    public var faults: [FaultRuleReport]
 }
 
 /// A portal.

@@ -16,7 +16,7 @@ public final class TargetServer: Sendable {
     }
 
     let shared: SharedState
-    private let logger: Logger
+    let logger: Logger
     private let state: Mutex<State>
 
     /// Prepares a server; nothing is opened yet. Contradictions in the configuration are errors.
@@ -203,6 +203,8 @@ public final class TargetServer: Sendable {
             changes.append("volume \(target.volumeName) added")
         }
         state.withLock { $0.configuration = configuration }
+        if !configuration.allowsFaults { changes += clearFaults(nil).map { "fault rule \($0.id) cleared" } }
+        shared.publishFaults()
         return changes
     }
 
@@ -254,6 +256,19 @@ public final class TargetServer: Sendable {
         done.wait()
     }
 
+    /// Whether the configuration allows fault rules.
+    var allowsFaults: Bool { state.withLock { $0.configuration.allowsFaults } }
+
+    /// Whether there is a volume of this name.
+    func serves(volume: String) -> Bool {
+        state.withLock { $0.configuration.targets.contains { $0.volumeName == volume } }
+    }
+
+    /// Whether there is such a portal, as `10.0.0.1:3260`.
+    func serves(portal: String) -> Bool {
+        state.withLock { $0.configuration.portals.contains { $0.description == portal } }
+    }
+
     // MARK: Looking
 
     /// What the server is doing now.
@@ -287,7 +302,7 @@ public final class TargetServer: Sendable {
             staleConnectionsDropped: shared.counters.staleConnections.load(ordering: .relaxed),
             staleCommandsDropped: shared.counters.staleCommands.load(ordering: .relaxed),
             payloadBytesInUse: parts.reduce(0) { $0 + $1.payloadBytesInUse }, reactors: reactors.count,
-            engine: "io_uring", drains: shared.access.settings.drains)
+            engine: "io_uring", drains: shared.access.settings.drains, faults: shared.faults.reports)
     }
 
     private func snapshot(_ unit: UnitRuntime, _ sessions: [SessionSnapshot]) -> TargetSnapshot {

@@ -93,6 +93,28 @@ struct TransmitStage: ~Copyable {
         if pdu.closesConnection { closesConnection = true }
     }
 
+    /// Makes the digest of the PDU that was added last wrong: that of its data where it has one, else that of its header.
+    /// False when it has neither.
+    mutating func spoilDigest(of pdu: OutboundPDU, headerDigest: Bool, dataDigest: Bool) -> Bool {
+        guard recordCount > 0, let records = unsafe records else { return false }
+        let dataLength = pdu.inlineLength > 0 ? pdu.inlineLength : pdu.payloadLength
+        let place: Int
+        if dataDigest, pdu.inlineLength > 0 {
+            place =
+                BasicHeaderSegment.lengthBytes + (headerDigest ? 4 : 0) + dataLength
+                + BasicHeaderSegment.padding(dataLength)
+        } else if dataDigest, dataLength > 0 {
+            place = Self.trailerOffset + BasicHeaderSegment.padding(dataLength)
+        } else if headerDigest {
+            place = BasicHeaderSegment.lengthBytes
+        } else {
+            return false
+        }
+        let digest = unsafe records + (recordCount - 1) * Self.recordBytes + place
+        unsafe digest.storeBytes(of: digest.load(as: UInt8.self) ^ 0x10, as: UInt8.self)
+        return true
+    }
+
     @inline(__always)
     private mutating func add(_ address: UnsafeMutableRawPointer, _ length: Int) {
         unsafe vectors?[vectorCount] = iovec(iov_base: address, iov_len: length)
@@ -145,6 +167,7 @@ extension Connection {
     func flush() {
         guard !sendInFlight else { return }
         let parameters = machine.parameters
+        let spoilsDigests = !digestsToSpoil.isEmpty
         while !transmit.isFull {
             if !loginOutput.isEmpty {
                 let pdu = loginOutput.removeFirst()
@@ -159,6 +182,7 @@ extension Connection {
                 pdu.payload == .none ? nil : unsafe reactor.pool.address(of: PayloadSlot(rawValue: pdu.payload.value))
             unsafe transmit.append(
                 pdu, payload: payload, headerDigest: parameters.headerDigest, dataDigest: parameters.dataDigest)
+            if spoilsDigests { spoilDigest(of: pdu) }
         }
         guard !transmit.isEmpty else { return }
         sendInFlight = true

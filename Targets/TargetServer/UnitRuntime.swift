@@ -12,6 +12,7 @@ final class UnitRuntime: Sendable {
     private let configuration: Mutex<TargetConfiguration>
     private let unit: Mutex<LogicalUnit>
     private let flags = Atomic<UInt32>(0)
+    private let injectsFaults = Atomic<Bool>(false)
     private let geometryVersion = Atomic<UInt32>(0)
     private let accessVersion = Atomic<UInt32>(0)
 
@@ -80,8 +81,13 @@ final class UnitRuntime: Sendable {
             // Before the flags: whoever sees a new flag has to see that what it knew of itself is stale.
             if unit.restrictionVersion != restrictions { accessVersion.add(1, ordering: .releasing) }
             if unit.effectiveGeometry != before { geometryVersion.add(1, ordering: .releasing) }
-            flags.store(unit.flags.rawValue, ordering: .releasing)
+            var published = unit.flags
+            if injectsFaults.load(ordering: .relaxed) { published.insert(.injectsFaults) }
+            flags.store(published.rawValue, ordering: .releasing)
             return result
         }
     }
+
+    /// Whether fault rules look at its commands.
+    func publish(injectsFaults injects: Bool) { withUnit { _ in injectsFaults.store(injects, ordering: .relaxed) } }
 }

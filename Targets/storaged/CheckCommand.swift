@@ -71,8 +71,10 @@ struct CheckReport {
             ],
             ["limit", "memory of the whole daemon", ByteSize(bytes: UInt64(limits.memoryCeilingBytes)).description],
             ["limit", "drain at shutdown", "\(limits.drainSeconds) s"],
+            ["limit", "wait of an abort for a store that does not answer", "\(limits.abortSeconds) s"],
             ["limit", "standstill after which queued commands are dropped", "\(limits.standstillSeconds) s"],
         ])
+        if plan.allowsFaults { lines.append("fault injection is allowed (faultInjection: true)") }
         text = lines.joined(separator: "\n")
     }
 }

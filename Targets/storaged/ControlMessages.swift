@@ -7,6 +7,9 @@ struct ControlRequest: Codable, Sendable {
         case status, reload
         case alua
         case drain, undrain, drainProgress, drainLogout, drainCutOff
+        case addFault = "fault-add"
+        case listFaults = "fault-list"
+        case clearFaults = "fault-clear"
     }
 
     var request: Kind
@@ -18,6 +21,10 @@ struct ControlRequest: Codable, Sendable {
     var scope: DrainScope?
     /// For drainLogout: how long initiators have.
     var seconds: Int?
+    /// For `fault-add`.
+    var fault: FaultRule?
+    /// For `fault-clear`: the rules' numbers; all rules without.
+    var faults: [Int]?
 
     init(request: Kind) { self.request = request }
 
@@ -37,6 +44,8 @@ struct ControlAnswer: Codable, Sendable {
     var changes: [String]?
     var accessChanges: [AccessChange]?
     var drain: DrainAnswer?
+    /// Fault rules: the one that was added, all there are, or those that were cleared.
+    var faults: [FaultRuleReport]?
     var failure: Failure?
 
     /// No answer is longer; a client stops reading there.
@@ -46,6 +55,7 @@ struct ControlAnswer: Codable, Sendable {
     init(changes: [String]) { self.changes = changes }
     init(accessChanges: [AccessChange]) { self.accessChanges = accessChanges }
     init(drain: DrainAnswer) { self.drain = drain }
+    init(faults: [FaultRuleReport]) { self.faults = faults }
     init(failure: CommandFailure) { self.failure = Failure(code: failure.code, text: failure.text) }
 }
 

@@ -203,6 +203,7 @@ final class Daemon: Sendable {
         }
         switch request.request {
         case .status: return ControlAnswer(status: server.snapshot())
+        case .addFault, .listFaults, .clearFaults: return answerFault(request, server)
         case .reload:
             do throws(CommandFailure) {
                 return ControlAnswer(changes: try reload(force: request.force ?? false))

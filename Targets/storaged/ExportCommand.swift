@@ -26,6 +26,8 @@ struct ExportCommand: ParsableCommand {
     var readOnly = false
     @Option(help: ArgumentHelp("Logical block length: 512 or 4096.", valueName: "bytes"))
     var blockSize = 512
+    @Flag(help: "Let `storaged fault` make the units misbehave, for drills.")
+    var allowFaults = false
     @OptionGroup var serving: ServingOptions
 
     func validate() throws {
@@ -51,7 +53,8 @@ struct ExportCommand: ParsableCommand {
             } catch {
                 throw CommandFailure(.failed, error.description)
             }
-            let plan = try ServingPlan(inventory, hostName: inventory.hosts[0].name)
+            var plan = try ServingPlan(inventory, hostName: inventory.hosts[0].name)
+            plan.allowsFaults = allowFaults
             let running = try Serving.start(plan, source: .commandLine, options: serving, controlIsOptional: true)
             printLine(greeting(plan, running.daemon.snapshot()))
             running.run()

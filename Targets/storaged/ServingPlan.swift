@@ -15,6 +15,8 @@ struct ServingPlan {
     var volumes: [PlannedVolume]
     /// What the inventory says of the daemon's bounds.
     private let declaredLimits: DaemonLimits
+    /// Whether `storaged fault` may be used.
+    var allowsFaults: Bool
 
     /// This host's part of an inventory.
     init(_ inventory: Inventory, hostName: String) throws(CommandFailure) {
@@ -37,6 +39,7 @@ struct ServingPlan {
         }
         self.hostName = hostName
         declaredLimits = inventory.limits
+        allowsFaults = inventory.allowsFaultInjection
         portals = groups.map(\.portal)
         volumes = inventory.volumes(servedBy: hostName).map { PlannedVolume(volume: $0, portalGroups: groups) }
     }
@@ -75,6 +78,7 @@ struct ServingPlan {
         take(declaredLimits.payloadBytesPerReactor, \.payloadBytesPerReactor)
         take(declaredLimits.drainSeconds, \.drainSeconds)
         take(declaredLimits.standstillSeconds, \.standstillSeconds)
+        take(declaredLimits.abortSeconds, \.abortSeconds)
         return limits
     }
 
@@ -99,7 +103,7 @@ struct ServingPlan {
 
     /// The server's configuration over open stores, by the path of each.
     func configuration(_ stores: StoreRegistry, limits: ServerLimits) -> ServerConfiguration {
-        ServerConfiguration(
+        var configuration = ServerConfiguration(
             hostName: hostName, portals: portals,
             targets: volumes.compactMap { planned in
                 stores[planned.volume.path].map { store in
@@ -109,6 +113,8 @@ struct ServingPlan {
                         blockLengthBytes: planned.volume.blockSizeBytes, isReadOnly: planned.volume.isReadOnly)
                 }
             }, limits: limits)
+        configuration.allowsFaults = allowsFaults
+        return configuration
     }
 }
 

@@ -35,6 +35,7 @@ struct StatusReport: Encodable {
             + "\(counted(sessions, "session")), up \(Self.duration(snapshot.uptimeSeconds))"
         let failed = snapshot.targets.filter(\.failed)
         let faulty = snapshot.targets.filter { $0.ioErrors > 0 }
+        let drills = snapshot.faults.filter { !$0.spent }
         if !failed.isEmpty {
             health = .critical
             verdict =
@@ -46,6 +47,11 @@ struct StatusReport: Encodable {
         } else if !faulty.isEmpty {
             health = .warning
             verdict = "I/O errors on \(Self.names(faulty)); \(figures).   next: dmesg, and the log of storaged"
+        } else if !drills.isEmpty {
+            health = .warning
+            verdict =
+                "faults are being injected for a drill (\(counted(drills.count, "rule"))); \(figures).   "
+                + "next: storaged fault list, and storaged fault clear at its end"
         } else if !snapshot.drains.isEmpty {
             health = .warning
             verdict =
@@ -109,6 +115,7 @@ struct StatusReport: Encodable {
         }
         if snapshot.protocolErrors > 0 { notes.append("\(snapshot.protocolErrors) closed for breaking the protocol") }
         if !notes.isEmpty { lines.append("connections  \(notes.joined(separator: ", "))") }
+        lines += FaultTable.rows(snapshot.faults)
         lines.append(
             "engine  \(snapshot.engine), \(counted(snapshot.reactors, "reactor")), "
                 + "\(ByteSize(bytes: UInt64(max(0, snapshot.payloadBytesInUse)))) of payload in flight")
