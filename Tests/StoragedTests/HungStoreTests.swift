@@ -1,0 +1,244 @@
+import Glibc
+import Testing
+
+/// A store that answers late, or never: a delay rule stands for it. Other units go on, what waits for it ends in bounded
+/// time, and success is never said while a write of the victim can still reach the file.
+extension StoragedTests {
+    @Suite(.serialized) struct HungStoreTests {
+        let scene = Scene()
+
+        /// Two volumes behind one reactor thread.
+        private func serving(_ limits: String) throws -> (v0: Export, v1: Export) {
+            let port = freePort()
+            let rack = scene.write(
+                "rack.yaml",
+                """
+                rack: r1
+                iqn: iqn.2026-01.net.example
+                networks: [{name: san0}]
+                hosts: [{name: h0, portals: [{network: san0, address: 127.0.0.1, port: \(port)}]}]
+                volumes:
+                  - {name: v0, size: 64MiB, path: \(scene.path("a.img")), hosts: [h0]}
+                  - {name: v1, size: 64MiB, path: \(scene.path("b.img")), hosts: [h0]}
+                limits: {\(limits)}
+                faultInjection: true
+                """)
+            let process = try scene.serving(["run", "--rack", rack, "--host", "h0", "--reactors", "1"])
+            func export(_ volume: String) -> Export {
+                Export(process: process, port: port, targetName: "iqn.2026-01.net.example:r1:\(volume)")
+            }
+            return (export("v0"), export("v1"))
+        }
+
+        /// A block of the first volume's file, as it is on the host.
+        private func block(_ number: Int) -> UInt8 {
+            let descriptor = unsafe open(scene.path("a.img"), O_RDONLY)
+            defer { close(descriptor) }
+            var bytes = [UInt8](repeating: 0xff, count: 512)
+            #expect(unsafe pread(descriptor, &bytes, 512, off_t(number) * 512) == 512)
+            return bytes[0]
+        }
+
+        private func begin(_ session: RawSession, block: UInt32, _ value: UInt8) -> UInt32 {
+            let pdu = session.command(
+                RawSession.cdb(0x2a, block, 1), writes: 512, immediate: [UInt8](repeating: value, count: 512))
+            session.connection.send(pdu)
+            return UInt32(pdu[16, 4])
+        }
+
+        private func session(_ export: Export, _ name: String = "good") throws -> RawSession {
+            let session = try export.session(name)
+            session.settle()
+            return session
+        }
+
+        @Test func anAbortWaitsForASlowWrite() throws {
+            let (v0, v1) = try serving("abortSeconds: 15")
+            let (session, other) = (try session(v0), try session(v1))
+            #expect(scene.fault("add", "--volume", "v0", "--commands", "write", "--delay", "3s").code == 0)
+            let start = now()
+            let tag = begin(session, block: 0, 7)
+            session.sendManagement(1, tag: 0x7000_0001, referenced: tag)
+            for seed in 1..<20 { other.works(seed: UInt64(seed)) }
+            #expect(now() - start < 3, "the test is too slow for its delay")
+            #expect(block(0) == 0)
+            #expect(session.managementResult(0x7000_0001) == 0)
+            // Whatever the write was to do, it has done: nothing comes after the answer.
+            #expect(now() - start >= 3)
+            #expect(block(0) == 7)
+            #expect(scene.fault("clear").code == 0)
+            session.works()
+        }
+
+        @Test func aReinstatementWaitsForASlowWrite() throws {
+            let (v0, _) = try serving("abortSeconds: 15")
+            let session = try session(v0)
+            #expect(scene.fault("add", "--volume", "v0", "--commands", "write", "--delay", "2s").code == 0)
+            let start = now()
+            _ = begin(session, block: 0, 7)
+            // The old session has to have taken the command in before the new one asks for its place.
+            #expect(eventually(seconds: 20) { scene.fault("list").output.contains("1 injected") })
+            let again = try v0.session()
+            #expect(now() - start >= 2)
+            #expect(block(0) == 7)
+            #expect(scene.fault("clear").code == 0)
+            again.settle()
+            again.works()
+        }
+
+        @Test func aStoreThatNeverAnswersIsGivenUpInBoundedTime() throws {
+            let (v0, v1) = try serving("abortSeconds: 2")
+            let (victim, second, other) = (try session(v0), try session(v0, "second"), try session(v1))
+            #expect(scene.fault("add", "--volume", "v0", "--commands", "write", "--delay", "1h").code == 0)
+            let tag = begin(victim, block: 0, 7)
+            #expect(eventually(seconds: 20) { scene.fault("list").output.contains("1 injected") })
+            // Reads of the same unit are not held back by the rule, nor is the other unit.
+            #expect(second.read(lba: 0, blocks: 1)?.status == 0)
+            other.works()
+            let start = now()
+            victim.sendManagement(1, tag: 0x7000_0001, referenced: tag)
+            second.sendManagement(5, tag: 0x7000_0002, referenced: 0xffff_ffff)
+            other.works(seed: 2)
+            #expect(victim.managementResult(0x7000_0001) == 255)
+            #expect(second.managementResult(0x7000_0002) == 255)
+            #expect(now() - start >= 2)
+            // A tag that was answered may be used again; what it is answered must be its own.
+            victim.sendManagement(2, tag: 0x7000_0001, referenced: 0xffff_ffff)
+            #expect(victim.managementResult(0x7000_0001) == 255)
+            // The initiator escalates: it comes anew for its session's place, again and again.
+            for _ in 0..<2 { #expect(try refusedLogin(v0) == 0x0301) }
+            #expect(victim.connection.closes(withinSeconds: 20))
+            other.works(seed: 3)
+            #expect(block(0) == 0)
+            #expect(scene.statusCode() == 1)
+            // The store comes back: the write lands, then the place is free, not earlier.
+            #expect(scene.fault("clear").code == 0)
+            #expect(eventually(seconds: 20) { block(0) == 7 })
+            let again = try session(v0)
+            again.works()
+            #expect(block(0) == 7)
+        }
+
+        @Test func aLogoutIsAnsweredToo() throws {
+            let (v0, _) = try serving("abortSeconds: 1")
+            let session = try session(v0)
+            #expect(scene.fault("add", "--commands", "write", "--delay", "1h").code == 0)
+            _ = begin(session, block: 0, 7)
+            var logout = RawPDU(opcode: 0x46, flags: 0x80)
+            logout[16, 4] = 0x7000_0001
+            logout[24, 4] = UInt64(session.commandNumber)
+            session.connection.send(logout)
+            // Cleanup failed (RFC 7143, 11.15.1).
+            let answer = session.connection.receive()
+            #expect(answer?.opcode == 0x26 && answer?.header[2] == 3)
+            #expect(session.connection.closes(withinSeconds: 20))
+            #expect(block(0) == 0)
+        }
+
+        @Test func manageWithoutEndIsBounded() throws {
+            let (v0, _) = try serving("abortSeconds: 60")
+            let session = try session(v0)
+            #expect(scene.fault("add", "--commands", "write", "--delay", "1h").code == 0)
+            let tag = begin(session, block: 0, 7)
+            for number in 0..<65 { session.sendManagement(1, tag: 0x7000_0000 + UInt32(number), referenced: tag) }
+            // 64 wait; the one after them is refused at once.
+            #expect(session.managementResult(0x7000_0040) == 255)
+            #expect(scene.fault("clear").code == 0)
+            #expect(session.managementResult(0x7000_003f) == 0)
+            #expect(block(0) == 7)
+            session.works()
+        }
+
+        @Test func otherUnitsHaveMemoryLeft() throws {
+            let (v0, v1) = try serving("payloadMemory: 4MiB, abortSeconds: 2")
+            #expect(scene.fault("add", "--volume", "v0", "--commands", "write", "--delay", "1h").code == 0)
+            // 6 MiB of data for the store that hangs, where 4 MiB of memory are all there is.
+            let data = [UInt8](repeating: 6, count: 65536)
+            var tags: [(RawSession, [UInt32])] = []
+            for number in 0..<8 {
+                let session = try session(v0, "hung\(number)")
+                let own = (0..<12).map { place -> UInt32 in
+                    let pdu = session.command(
+                        RawSession.cdb(0x2a, UInt32((number * 12 + place) * 128), 128), writes: 65536, immediate: data)
+                    session.connection.send(pdu)
+                    return UInt32(pdu[16, 4])
+                }
+                tags.append((session, own))
+            }
+            // Its share: 12 of the 16 slots of 64 KiB and 6 of the 8 of 256 KiB.
+            let share = 12 * 65536 + 6 * 262_144
+            #expect(eventually(seconds: 20) { scene.status().contains("\"payloadBytesInUse\" : \(share)") })
+            let other = try session(v1)
+            for seed in 1..<10 { other.works(seed: UInt64(seed)) }
+            let large = [UInt8](repeating: 3, count: 65536)
+            #expect(other.write(lba: 0, large)?.status == 0)
+            #expect(other.execute(RawSession.cdb(0x28, 0, 512), reads: 262_144)?.data.count == 262_144)
+            #expect(scene.fault("clear").code == 0)
+            // The store comes back before the limit for late writes, and everything goes on.
+            for (session, own) in tags { for tag in own { #expect(session.result(of: tag)?.status == 0) } }
+            #expect(eventually(seconds: 20) { scene.status().contains("\"payloadBytesInUse\" : 0") })
+        }
+
+        @Test func stoppingDoesNotWaitForADrill() throws {
+            let (v0, _) = try serving("drainSeconds: 60")
+            let session = try session(v0)
+            #expect(scene.fault("add", "--commands", "write", "--delay", "1h").code == 0)
+            let tag = begin(session, block: 0, 7)
+            #expect(eventually(seconds: 20) { scene.fault("list").output.contains("1 injected") })
+            v0.process.signal(SIGTERM)
+            #expect(session.result(of: tag)?.status == 0)
+            #expect(v0.process.waitForEnd(seconds: 20) == 0)
+            #expect(block(0) == 7)
+        }
+
+        @Test func aStandstillWithdrawsWhatIsHeldBack() throws {
+            let (v0, _) = try serving("standstillSeconds: 2")
+            let session = try session(v0)
+            #expect(scene.fault("add", "--commands", "write", "--delay", "2s", "--count", "1").code == 0)
+            _ = begin(session, block: 0, 7)
+            #expect(eventually(seconds: 20) { scene.fault("list").output.contains("1 of 1 injected") })
+            v0.process.signal(SIGSTOP)
+            sleep(4)
+            v0.process.signal(SIGCONT)
+            #expect(session.connection.closes(withinSeconds: 20))
+            let again = try self.session(v0)
+            #expect(again.write(lba: 8, [UInt8](repeating: 3, count: 512))?.status == 0)
+            #expect(block(0) == 0, "a late write was executed")
+            again.works()
+        }
+
+        /// A login for the place of the session that `Export.session` makes; its status.
+        private func refusedLogin(_ export: Export) throws -> UInt64 {
+            let connection = try RawConnection(port: export.port)
+            var login = RawLogin()
+            login.keys = [
+                "InitiatorName=iqn.2026-01.net.example:good", "TargetName=\(export.targetName)", "SessionType=Normal",
+            ]
+            connection.send(login.pdu)
+            let answer = try #require(connection.receive())
+            #expect(connection.closes(withinSeconds: 20))
+            return answer[36, 2]
+        }
+    }
+}
+
+extension RawSession {
+    /// Sends a task management request (RFC 7143, 11.5), immediate.
+    func sendManagement(_ function: UInt8, tag: UInt32, referenced: UInt32) {
+        var pdu = RawPDU(opcode: 0x42, flags: 0x80 | function)
+        pdu[16, 4] = UInt64(tag)
+        pdu[20, 4] = UInt64(referenced)
+        pdu[24, 4] = UInt64(commandNumber)
+        pdu[28, 4] = UInt64(statusNumber)
+        connection.send(pdu)
+    }
+
+    /// The response code of a task management request; nil when the connection ends, or nothing comes for 20 s.
+    func managementResult(_ tag: UInt32) -> UInt8? {
+        while let pdu = connection.receive() {
+            if pdu.opcode == 0x22, pdu[16, 4] == UInt64(tag) { return pdu.header[2] }
+            answerPing(pdu)
+        }
+        return nil
+    }
+}
