@@ -4,9 +4,18 @@ import ISCSI
 /// does. One that waited for too long is refused, which makes the initiator escalate; success is only ever said when
 /// nothing of the victims can reach the file any more.
 struct BoundedWaits {
+    /// What waits.
+    enum Subject {
+        /// A task management request.
+        case management(InitiatorTaskTag)
+        /// A PERSISTENT RESERVE OUT whose victims' block requests are under way.
+        case command(TaskIndex)
+    }
+
     private struct Wait {
         var number: Int
-        var tag: InitiatorTaskTag
+        /// What waits.
+        var subject: Subject
         /// `.max` once it is answered: its barrier is still to come.
         var deadline: Int64
     }
@@ -24,27 +33,37 @@ struct BoundedWaits {
     /// The next moment at which one is overdue.
     var nextDeadline: Int64 { waits.reduce(logoutDeadline) { min($0, $1.deadline) } }
 
-    mutating func begin(_ tag: InitiatorTaskTag, deadline: Int64) -> Int {
+    mutating func newNumber() -> Int {
         nextNumber += 1
-        waits.append(Wait(number: nextNumber, tag: tag, deadline: deadline))
         return nextNumber
     }
 
-    /// Everything that it waited for has ended. Returns the tag to answer, nil when it has its answer.
+    mutating func begin(_ number: Int, _ subject: Subject, deadline: Int64) {
+        waits.append(Wait(number: number, subject: subject, deadline: deadline))
+    }
+
+    /// Everything that task management waited for has ended. Returns the tag to answer, nil when it has its answer.
     mutating func end(_ number: Int) -> InitiatorTaskTag? {
         guard let place = waits.firstIndex(where: { $0.number == number }) else { return nil }
         let wait = waits.remove(at: place)
-        return wait.deadline == .max ? nil : wait.tag
+        guard wait.deadline != .max, case .management(let tag) = wait.subject else { return nil }
+        return tag
     }
 
-    /// The tags of those that are overdue, which count as answered from here on.
-    mutating func takeOverdue(_ now: Int64) -> [InitiatorTaskTag] {
-        var tags: [InitiatorTaskTag] = []
+    /// Everything that a command waited for has ended. Returns whether it has its answer.
+    mutating func end(command number: Int) -> Bool {
+        guard let place = waits.firstIndex(where: { $0.number == number }) else { return false }
+        return waits.remove(at: place).deadline == .max
+    }
+
+    /// Those that are overdue, which count as answered from here on.
+    mutating func takeOverdue(_ now: Int64) -> [Subject] {
+        var overdue: [Subject] = []
         for index in waits.indices where waits[index].deadline <= now {
             waits[index].deadline = .max
-            tags.append(waits[index].tag)
+            overdue.append(waits[index].subject)
         }
-        return tags
+        return overdue
     }
 }
 
@@ -53,8 +72,27 @@ extension Connection {
 
     /// Task management begins to wait; returns the number to end it by.
     func beginWait(for tag: InitiatorTaskTag) -> Int {
+        let number = waits.newNumber()
+        waits.begin(number, .management(tag), deadline: reactor.now + patience)
         reactor.schedule(at: reactor.now + patience)
-        return waits.begin(tag, deadline: reactor.now + patience)
+        return number
+    }
+
+    /// A PERSISTENT RESERVE OUT begins to wait for its victims' block requests.
+    func beginWait(_ number: Int, of task: TaskIndex) {
+        waits.begin(number, .command(task), deadline: reactor.now + patience)
+        reactor.schedule(at: reactor.now + patience)
+    }
+
+    /// A command gives up. Its task counted as having a request in flight; what is to come of that is dropped.
+    private func giveUp(_ task: TaskIndex) {
+        requestsInFlight -= 1
+        jobs[task.index].inFlight -= 1
+        if isClosing || machine.task(task).state == .aborted {
+            return discard(BlockRequest.synchronize(connection: index, task: task))
+        }
+        log(.warning, "PERSISTENT RESERVE OUT in force, but a victim's block requests have not ended: the store hangs")
+        fail(task, .commandTimeoutDuringProcessing)
     }
 
     func beginLogoutWait() {
@@ -70,12 +108,14 @@ extension Connection {
 
     /// The store did not answer in time.
     func waitsOverdue() {
-        let tags = waits.takeOverdue(reactor.now)
+        let overdue = waits.takeOverdue(reactor.now)
+        for case .command(let task) in overdue { giveUp(task) }
         let logoutIsOverdue = waits.logoutDeadline <= reactor.now
         if logoutIsOverdue { waits.logoutDeadline = .max }
+        reactor.markDirty(self)
         guard case .fullFeature = phase, !closesAfterOutput else { return }
         let seconds = reactor.shared.limits.abortSeconds
-        for tag in tags {
+        for case .management(let tag) in overdue {
             log(.warning, "task management refused: the store has not ended the tasks' block requests for \(seconds) s")
             machine.answerTaskManagement(tag, .functionRejected)
         }
@@ -85,7 +125,6 @@ extension Connection {
             machine.answerLogout(.cleanupFailed)
             closesAfterOutput = true
         }
-        reactor.markDirty(self)
     }
 
     /// The session that this login would reinstate still has block requests under way: its writes could come after the

@@ -23,25 +23,30 @@ extension Connection {
         guard let unit else { return }
         requestsInFlight += 1
         jobs[task.index].inFlight += 1
-        let (shared, reference, nexus) = (reactor.shared, reference, nexus)
+        let (shared, reference, nexus, wait) = (reactor.shared, reference, nexus, waits.newNumber())
         log(.notice, "PERSISTENT RESERVE OUT: \(request.name)")
         shared.reservations.queue.async {
             @Sendable func answer(_ status: SCSIStatus, _ sense: Sense?) {
-                shared.post(.reservationsChanged(reference, task, status, sense), to: reference.reactor)
+                shared.post(.reservationsChanged(reference, task, wait: wait, status, sense), to: reference.reactor)
             }
             switch shared.changeReservations(of: unit, request, from: nexus) {
             case .answered(let status, let sense): answer(status, sense)
             case .committed(let victims):
                 // No write of a victim may come after the answer: it waits for the last of their block requests.
                 let barrier = Barrier { answer(.good, nil) }
-                if !victims.isEmpty { shared.abortTasks(unit: unit, of: victims, barrier) }
+                if !victims.isEmpty {
+                    shared.post(.reservationsCommitted(reference, task, wait: wait), to: reference.reactor)
+                    shared.abortTasks(unit: unit, of: victims, barrier)
+                }
                 barrier.leave()
             }
         }
     }
 
     /// The queue is done with a PERSISTENT RESERVE OUT.
-    func reservationsChanged(_ task: TaskIndex, _ status: SCSIStatus, _ sense: Sense?) {
+    func reservationsChanged(_ task: TaskIndex, _ wait: Int, _ status: SCSIStatus, _ sense: Sense?) {
+        // Given up meanwhile; the task's place may be another's by now.
+        if waits.end(command: wait) { return }
         requestsInFlight -= 1
         jobs[task.index].inFlight -= 1
         reactor.markDirty(self)

@@ -29,8 +29,10 @@ enum ReactorMessage: Sendable {
     case targetPortGroupsSet(ConnectionReference, TaskIndex, isKept: Bool)
     /// End the tasks of these nexuses of a unit on this reactor.
     case abortTasksOf(Set<NexusHandle>, unit: UnitRuntime, Barrier)
+    /// A PERSISTENT RESERVE OUT is in force; it waits for the last block requests of its victims.
+    case reservationsCommitted(ConnectionReference, TaskIndex, wait: Int)
     /// A PERSISTENT RESERVE OUT came to this.
-    case reservationsChanged(ConnectionReference, TaskIndex, SCSIStatus, Sense?)
+    case reservationsChanged(ConnectionReference, TaskIndex, wait: Int, SCSIStatus, Sense?)
     /// The tasks that a task management request had to end are over.
     case managementDone(ConnectionReference, wait: Int, TaskManagementResult, dropsSessions: Bool)
     /// Fault rules are gone: what they hold back goes on. Nil for all of them.

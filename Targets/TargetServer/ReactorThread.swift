@@ -362,8 +362,10 @@ final class ReactorThread: @unchecked Sendable {
                 connection.abortAllTasks(barrier)
             }
             barrier.leave()
-        case .reservationsChanged(let reference, let task, let status, let sense):
-            find(reference)?.reservationsChanged(task, status, sense)
+        case .reservationsCommitted(let reference, let task, let wait):
+            find(reference)?.beginWait(wait, of: task)
+        case .reservationsChanged(let reference, let task, let wait, let status, let sense):
+            find(reference)?.reservationsChanged(task, wait, status, sense)
         case .managementDone(let reference, let wait, let result, let dropsSessions):
             find(reference)?.managementDone(wait, result, dropsSession: dropsSessions)
         case .releaseDelayed(let rules): issueDelayed { rules?.contains($0.rule) ?? true }

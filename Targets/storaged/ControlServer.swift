@@ -158,7 +158,8 @@ final class ControlServer: Sendable {
             } else {
                 client.output = jsonLine(
                     ControlAnswer(
-                        failure: CommandFailure(.failed, "unknown request; it is not well formed, or this storaged is of another version")))
+                        failure: CommandFailure(
+                            .failed, "unknown request; it is not well formed, or this storaged is of another version")))
             }
             // A reload may have taken its time; reading the answer is the client's own.
             client.deadline = monotonicSeconds() + deadlineSeconds

@@ -135,6 +135,53 @@ extension StoragedTests {
             #expect(block(0) == 0)
         }
 
+        /// PERSISTENT RESERVE OUT (SPC-4 6.16) with keys of one digit.
+        private func reserveOut(_ session: RawSession, _ action: UInt8, key: UInt8, other: UInt8 = 0) -> RawPDU {
+            var list = [UInt8](repeating: 0, count: 24)
+            (list[7], list[15]) = (key, other)
+            return session.command([0x5f, action, 0x05, 0, 0, 0, 0, 0, 24, 0], writes: 24, immediate: list)
+        }
+
+        private func reserve(_ session: RawSession, _ action: UInt8, key: UInt8, other: UInt8 = 0) -> RawResult? {
+            let pdu = reserveOut(session, action, key: key, other: other)
+            session.connection.send(pdu)
+            return session.result(of: UInt32(pdu[16, 4]))
+        }
+
+        @Test(arguments: [true, false])
+        func preemptAndAbortSaysGoodOnlyWhenNothingCanCome(_ isSlow: Bool) throws {
+            let (v0, v1) = try serving("abortSeconds: \(isSlow ? 15 : 2)")
+            let (victim, fencer, other) = (try session(v0), try session(v0, "second"), try session(v1))
+            for (session, key) in [(victim, UInt8(1)), (fencer, 2)] {
+                #expect(reserve(session, 0x06, key: 0, other: key)?.status == 0)
+            }
+            let delay = isSlow ? "3s" : "1h"
+            let rule = ["--volume", "v0", "--commands", "write", "--delay", delay]
+            #expect(scene.fault(["add"] + rule).code == 0)
+            let start = now()
+            _ = begin(victim, block: 0, 7)
+            #expect(eventually(seconds: 20) { scene.fault("list").output.contains("1 injected") })
+            let preempt = reserveOut(fencer, 0x05, key: 2, other: 1)
+            fencer.connection.send(preempt)
+            other.works()
+            let result = fencer.result(of: UInt32(preempt[16, 4]))
+            if isSlow {
+                #expect(result?.status == 0 && block(0) == 7)
+                #expect(now() - start >= 3)
+            } else {
+                // COMMAND TIMEOUT DURING PROCESSING: fencing has not succeeded, and the fence agent has to know.
+                #expect(result?.status == 2 && result?.senseKey == 0xb && result?.additionalSense == 0x2e02)
+                #expect(block(0) == 0)
+                // The place of the command is free again, and what is still to come of the old one is nobody's.
+                for _ in 0..<200 { #expect(fencer.read(lba: 8, blocks: 1)?.status == 0) }
+            }
+            #expect(scene.fault("clear").code == 0)
+            #expect(eventually(seconds: 20) { block(0) == 7 })
+            #expect(victim.write(lba: 0, [UInt8](repeating: 9, count: 512))?.status == 2)
+            fencer.works()
+            other.works(seed: 2)
+        }
+
         @Test func manageWithoutEndIsBounded() throws {
             let (v0, _) = try serving("abortSeconds: 60")
             let session = try session(v0)
