@@ -24,6 +24,11 @@ extension Connection {
             jobs[task.index].delayMilliseconds = UInt32(delay.milliseconds)
             jobs[task.index].delayRule = Int32(truncatingIfNeeded: delay.rule)
         }
+        for flip in strike.flips {
+            // Not here: publishing states waits for those who keep some on a disk.
+            let (shared, tag) = (reactor.shared, session.key.portalGroupTag)
+            shared.access.queue.async { shared.flipAccess(of: unit, tag: tag, rule: flip.rule, flip.state) }
+        }
         if strike.corruptsDigest { digestsToSpoil.append(state.initiatorTaskTag) }
         switch strike.end {
         case nil: return false
@@ -58,6 +63,26 @@ extension Connection {
             of: pdu, headerDigest: machine.parameters.headerDigest, dataDigest: machine.parameters.dataDigest)
         let isLast = pdu.header.opcode == .scsiResponse || pdu.header[.hasStatus]
         if isSpoilt || isLast { digestsToSpoil.remove(at: place) }
+    }
+}
+
+extension SharedState {
+    /// Flips the state of a target port group, on the queue of access. A rule that was cleared meanwhile does nothing.
+    func flipAccess(of unit: UnitRuntime, tag: UInt16, rule: Int, _ state: AccessState) {
+        guard faults.hold(rule), let group = unit.target.portalGroups.first(where: { $0.tag == tag })?.group else {
+            return
+        }
+        unit.flip(group, rule: rule, state)
+        access.whileUnchanged { unit.setAccess($0.access(of: unit.target)) }
+    }
+
+    /// Ends what cleared rules flipped.
+    func endFlips(of rules: Set<Int>) {
+        access.queue.sync {
+            for unit in targets where unit.endFlips(of: rules) {
+                access.whileUnchanged { unit.setAccess($0.access(of: unit.target)) }
+            }
+        }
     }
 }
 

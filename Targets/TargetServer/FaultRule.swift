@@ -3,7 +3,7 @@ import SCSI
 /// What a rule does to the commands that it strikes.
 ///
 /// Its text is what `storaged fault` prints and what goes over the control socket: `delay=200ms`, `sense=03/11/00`,
-/// `status=busy`, `status=task-set-full`, `drop`, `corrupt-digest`.
+/// `status=busy`, `status=task-set-full`, `drop`, `corrupt-digest`, `alua=standby`.
 public enum FaultEffect: Sendable, Equatable {
     /// The command's first block request reaches the store so much later: a slow disk. Commands without one are not slowed.
     case delay(milliseconds: Int)
@@ -17,6 +17,9 @@ public enum FaultEffect: Sendable, Equatable {
     case drop
     /// The next PDU of the command that carries a digest goes out with a wrong one.
     case corruptDigest
+    /// The target port group that the command came by is flipped into this state, and by the next command that is struck
+    /// back. It is not kept on stable storage, and is over when the rule is cleared.
+    case alua(AccessState)
 
     /// The longest delay: a day.
     public static let maximumDelayMilliseconds = 86_400_000
@@ -28,12 +31,13 @@ public enum FaultEffect: Sendable, Equatable {
         case ("delay", 2): self = try .delay(milliseconds: Self.milliseconds(parts[1]))
         case ("sense", 2): self = try .sense(Self.sense(parts[1]))
         case ("status", 2): self = try Self.status(parts[1])
+        case ("alua", 2): self = try .alua(Self.access(parts[1]))
         case ("drop", 1): self = .drop
         case ("corrupt-digest", 1): self = .corruptDigest
         default:
             throw FaultRuleError(
                 "there is no such fault; it is one of delay=200ms, sense=03/11/00, status=busy, status=task-set-full, "
-                    + "drop, corrupt-digest")
+                    + "drop, corrupt-digest, alua=standby")
         }
     }
 
@@ -80,6 +84,18 @@ public enum FaultEffect: Sendable, Equatable {
         default: throw FaultRuleError("a status is busy or task-set-full")
         }
     }
+
+    private static let accessWords: [(String, AccessState)] = [
+        ("optimized", .activeOptimized), ("non-optimized", .activeNonOptimized), ("standby", .standby),
+        ("unavailable", .unavailable), ("transitioning", .transitioning),
+    ]
+
+    /// A state that a group can be flipped into, by the words of `storaged alua`. Offline is none: it ends the sessions,
+    /// and nobody is left to flip it back.
+    public static func access(_ text: String) throws(FaultRuleError) -> AccessState {
+        for (word, state) in accessWords where word == text { return state }
+        throw FaultRuleError("a state is optimized, non-optimized, standby, unavailable or transitioning")
+    }
 }
 
 extension FaultEffect: CustomStringConvertible, Codable {
@@ -99,6 +115,8 @@ extension FaultEffect: CustomStringConvertible, Codable {
         case .taskSetFull: return "status=task-set-full"
         case .drop: return "drop"
         case .corruptDigest: return "corrupt-digest"
+        case .alua(let state):
+            return "alua=\(Self.accessWords.first { $0.1 == state }?.0 ?? state.rawValue)"
         }
     }
 
@@ -220,6 +238,12 @@ public struct FaultRuleReport: Sendable, Codable {
     public var injected: UInt64
     /// Whether it will strike no more, because its count is reached.
     public var spent: Bool
+
+    /// Whether a drill is going on by it: it can strike, or a state that it flipped may still be so.
+    public var isInForce: Bool {
+        if case .alua = rule.effect { return true }
+        return !spent
+    }
 }
 
 /// Why a rule is refused, in one line.

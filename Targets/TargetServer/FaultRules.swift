@@ -13,6 +13,8 @@ struct FaultStrike: Sendable {
     /// The rule whose delay it is, and how long.
     var delay: (rule: Int, milliseconds: Int)?
     var corruptsDigest = false
+    /// The rules that flip the port group's state.
+    var flips: [(rule: Int, state: AccessState)] = []
     /// What ends the command; nil lets it go on.
     var end: FaultEffect?
     /// A rule reached its count with it.
@@ -117,6 +119,7 @@ final class FaultRules: Sendable {
                     if strike.delay.map({ $0.milliseconds < milliseconds }) ?? true {
                         strike.delay = (active.id, milliseconds)
                     }
+                case .alua(let state): strike.flips.append((active.id, state))
                 case .corruptDigest: strike.corruptsDigest = true
                 case .sense, .busy, .taskSetFull, .drop:
                     strike.end = active.rule.effect

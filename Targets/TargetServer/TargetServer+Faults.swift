@@ -44,6 +44,7 @@ extension TargetServer {
         guard !cleared.isEmpty else { return [] }
         shared.publishFaults()
         let rules = Set(cleared.map(\.id))
+        shared.endFlips(of: rules)
         for reactor in shared.reactors { reactor.post(.releaseDelayed(rules: rules)) }
         for report in cleared {
             logger.notice(

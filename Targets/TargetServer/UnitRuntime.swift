@@ -30,8 +30,29 @@ final class UnitRuntime: Sendable {
         unit = Mutex(LogicalUnit(identity: Self.identity(target), geometry: Self.geometry(target)))
     }
 
+    /// States that fault rules have flipped, by group; they go before those that were set.
+    private let flips = Mutex<[UInt16: (rule: Int, state: AccessState)]>([:])
+
+    /// Flips a group into a state, or back; `setAccess` makes it so.
+    func flip(_ group: UInt16, rule: Int, _ state: AccessState) {
+        flips.withLock { $0[group] = $0[group] == nil ? (rule, state) : nil }
+    }
+
+    /// Forgets what these rules flipped; whether there was anything.
+    func endFlips(of rules: Set<Int>) -> Bool {
+        flips.withLock { flips in
+            let before = flips.count
+            flips = flips.filter { !rules.contains($0.value.rule) }
+            return flips.count != before
+        }
+    }
+
     /// Gives the unit's target port groups their states (`LogicalUnit.changeAccess`).
     func setAccess(_ access: [UInt16: TargetPortGroupAccess], from nexus: NexusHandle? = nil) {
+        var access = access
+        for (group, flip) in flips.withLock({ $0 }) {
+            access[group] = TargetPortGroupAccess(flip.state.asymmetricAccess, .alteredImplicitly)
+        }
         withUnit { $0.changeAccess(access, from: nexus) }
         accessVersion.add(1, ordering: .releasing)
     }

@@ -1,5 +1,4 @@
 import ArgumentParser
-import FoundationEssentials
 import Rack
 import TargetServer
 
@@ -19,7 +18,7 @@ struct FaultAddCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "add", abstract: "Add a rule: which commands, how often, and what happens to them.",
         discussion: """
-            One of --delay, --sense, --status, --drop and --corrupt-digest says what happens. With the same seed the same \
+            One of --delay, --sense, --status, --drop, --corrupt-digest and --alua says what happens. With the same seed the same \
             of the commands that match are struck.
 
             storaged fault add --volume v0 --commands write --delay 200ms
@@ -51,6 +50,12 @@ struct FaultAddCommand: ParsableCommand {
     var drop = false
     @Flag(help: "The next digest of the command is wrong, on connections that have digests.")
     var corruptDigest = false
+    @Option(
+        help: ArgumentHelp(
+            "The port group flips into this state and back: optimized, non-optimized, standby, unavailable, transitioning.",
+            valueName: "state"),
+        transform: { try FaultEffect.alua(FaultEffect.access($0)) })
+    var alua: FaultEffect?
     @Option(help: ArgumentHelp("How likely a command is struck, more than 0 and at most 1.", valueName: "p"))
     var probability = 1.0
     @Option(help: ArgumentHelp("How often it strikes in all; without end otherwise.", valueName: "n"))
@@ -61,12 +66,12 @@ struct FaultAddCommand: ParsableCommand {
     @OptionGroup var control: ControlOptions
 
     private var effects: [FaultEffect] {
-        [delay, sense, status, drop ? .drop : nil, corruptDigest ? .corruptDigest : nil].compactMap { $0 }
+        [delay, sense, status, drop ? .drop : nil, corruptDigest ? .corruptDigest : nil, alua].compactMap { $0 }
     }
 
     func validate() throws {
         guard effects.count == 1 else {
-            throw ValidationError("give one of --delay, --sense, --status, --drop and --corrupt-digest")
+            throw ValidationError("give one of --delay, --sense, --status, --drop, --corrupt-digest and --alua")
         }
         guard probability > 0, probability <= 1 else {
             throw ValidationError("--probability is more than 0 and at most 1")
@@ -96,8 +101,7 @@ struct FaultAddCommand: ParsableCommand {
             }
             var request = ControlRequest(request: .addFault)
             request.fault = rule
-            let answer = try ControlClient.ask(request, at: control.clientPaths)
-            if let failure = answer.failure { throw CommandFailure(failure.code, failure.text) }
+            let answer = try ControlClient.result(of: request, at: control.clientPaths)
             guard let added = answer.faults?.first else { throw CommandFailure(.failed, "storaged gave no rule") }
             printLine(FaultTable.rows([added]).joined(separator: "\n"))
             printLine("end it with: storaged fault clear \(added.id)")
@@ -123,15 +127,11 @@ struct FaultListCommand: ParsableCommand {
 
     func run() throws {
         try reportingFailure { () throws(CommandFailure) in
-            let answer = try ControlClient.ask(ControlRequest(request: .listFaults), at: control.clientPaths)
-            if let failure = answer.failure { throw CommandFailure(failure.code, failure.text) }
+            let request = ControlRequest(request: .listFaults)
+            let answer = try ControlClient.result(of: request, at: control.clientPaths)
             let faults = answer.faults ?? []
             if json {
-                let encoder = JSONEncoder()
-                encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-                if let data = try? encoder.encode(List(faults: faults)) {
-                    printLine(String(decoding: data, as: UTF8.self))
-                }
+                printPretty(List(faults: faults))
             } else {
                 printLine(faults.isEmpty ? "no fault rules" : FaultTable.rows(faults).joined(separator: "\n"))
             }
@@ -152,8 +152,7 @@ struct FaultClearCommand: ParsableCommand {
         try reportingFailure { () throws(CommandFailure) in
             var request = ControlRequest(request: .clearFaults)
             request.faults = numbers.isEmpty ? nil : numbers
-            let answer = try ControlClient.ask(request, at: control.clientPaths)
-            if let failure = answer.failure { throw CommandFailure(failure.code, failure.text) }
+            let answer = try ControlClient.result(of: request, at: control.clientPaths)
             let cleared = answer.faults ?? []
             printLine(cleared.isEmpty ? "no fault rules" : FaultTable.rows(cleared).joined(separator: "\n"))
             let missing = numbers.filter { number in !cleared.contains { $0.id == number } }

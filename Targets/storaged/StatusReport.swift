@@ -35,7 +35,7 @@ struct StatusReport: Encodable {
             + "\(counted(sessions, "session")), up \(Self.duration(snapshot.uptimeSeconds))"
         let failed = snapshot.targets.filter(\.failed)
         let faulty = snapshot.targets.filter { $0.ioErrors > 0 }
-        let drills = snapshot.faults.filter { !$0.spent }
+        let drills = snapshot.faults.filter(\.isInForce)
         if !failed.isEmpty {
             health = .critical
             verdict =

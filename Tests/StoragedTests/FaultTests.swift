@@ -157,6 +157,40 @@ extension StoragedTests {
             #expect(scene.fault("list").output.contains("0 injected  0 matched"))
         }
 
+        @Test func portGroupsFlip() throws {
+            let export = try exporting()
+            let session = try export.session()
+            session.settle()
+            #expect(scene.fault("add", "--commands", "write", "--alua", "standby", "--count", "2").code == 0)
+            func flip(_ value: UInt8) {
+                // The command that flips is still carried out; those after it hear of it.
+                #expect(session.write(lba: 0, [UInt8](repeating: value, count: 512))?.status == 0)
+                #expect(
+                    eventually(seconds: 20) { session.execute(Self.testUnitReady)?.additionalSense == 0x2a06 },
+                    "ASYMMETRIC ACCESS STATE CHANGED")
+            }
+            flip(1)
+            let refused = session.read(lba: 0, blocks: 1)
+            // NOT READY, TARGET PORT IN STANDBY STATE.
+            #expect(refused?.senseKey == 2 && refused?.additionalSense == 0x040b)
+            #expect(scene.statusCode() == 1)
+            // A write flips it back, even though it is refused itself.
+            let back = session.write(lba: 0, [UInt8](repeating: 2, count: 512))
+            #expect(back?.senseKey == 2 && back?.additionalSense == 0x040b)
+            #expect(eventually(seconds: 20) { session.read(lba: 0, blocks: 1)?.data.first == 1 })
+            // Spent, but a state may still be flipped: the drill is over when the rule is cleared.
+            #expect(scene.statusCode() == 1)
+            #expect(scene.fault("clear").code == 0)
+            #expect(scene.fault("add", "--commands", "write", "--alua", "unavailable", "--count", "1").code == 0)
+            flip(3)
+            #expect(session.read(lba: 0, blocks: 1)?.additionalSense == 0x040c)
+            #expect(scene.fault("clear").code == 0)
+            session.settle()
+            #expect(session.read(lba: 0, blocks: 1)?.data.first == 3)
+            #expect(scene.statusCode() == 0)
+            session.works()
+        }
+
         @Test func hostileRequests() throws {
             let export = try exporting()
             func rule(_ more: String, effect: String = "\"drop\"") -> String {

@@ -9,7 +9,8 @@ struct FaultRuleTests {
         arguments: [
             "delay=200ms", "delay=1h", "sense=03/11/00", "sense=0B/47/05", "status=busy", "status=task-set-full",
             "drop",
-            "corrupt-digest",
+            "corrupt-digest", "alua=optimized", "alua=non-optimized", "alua=standby", "alua=unavailable",
+            "alua=transitioning",
         ])
     func effects(_ text: String) throws {
         #expect(try FaultEffect(parsing: text).description == text)
@@ -23,7 +24,7 @@ struct FaultRuleTests {
             "sense=03/11/00/00", "sense=3g/11/00", "sense=003/11/00", "sense=03//00", "sense=-3/11/00",
             "sense=00/00/00", "sense=01/17/00", "sense=FF/00/00", "status=good", "status=", "drop=1", "drop ", "Drop",
             "delay=٣s",
-            "corrupt-digest=data",
+            "corrupt-digest=data", "alua=offline", "alua", "alua=active/optimized",
         ])
     func refusals(_ text: String) {
         #expect(throws: FaultRuleError.self) { try FaultEffect(parsing: text) }
