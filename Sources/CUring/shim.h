@@ -30,6 +30,14 @@ static inline int cur_restrict(struct io_uring *ring) {
     return result == 0 ? io_uring_register(ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, 0, 0) : result;
 }
 
+// Every operation of a store that hangs holds a worker of the kernel, and by default there are as few as four a processor:
+// the other stores' operations would wait for one. Workers are made as they are needed. A kernel that does not know this
+// keeps its own number.
+static inline void cur_raise_workers(struct io_uring *ring) {
+    unsigned workers[2] = {1024, 0};
+    io_uring_register(ring->ring_fd, IORING_REGISTER_IOWQ_MAX_WORKERS, workers, 2);
+}
+
 static inline int cur_setup(struct io_uring *ring, unsigned entries) {
     static const unsigned modes[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, 0};
     int result = -EINVAL;
@@ -40,6 +48,7 @@ static inline int cur_setup(struct io_uring *ring, unsigned entries) {
         result = io_uring_queue_init_params(entries, ring, &params);
     }
     if (result == 0) {
+        cur_raise_workers(ring);
         result = cur_restrict(ring);
         if (result != 0) io_uring_queue_exit(ring);
     }

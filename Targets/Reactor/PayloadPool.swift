@@ -25,6 +25,8 @@ public struct PayloadSlot: BitwiseCopyable, Sendable, Equatable {
 /// Whose share of the pool a slot is taken from.
 public struct PayloadAccount: BitwiseCopyable, Sendable, Equatable {
     fileprivate let index: UInt16
+    /// A small number of its own while it is open, for tables; 0 for `unbounded`.
+    @inline(__always) public var number: Int { Int(index) }
     /// Takes what there is.
     public static let unbounded = PayloadAccount(index: 0)
 }

@@ -31,7 +31,13 @@ extension Connection {
             jobs[request.task.index].inFlight += 1
             if jobs[request.task.index].delayMilliseconds > 0, putAside(number, request.task) { return }
         }
-        issue(number, request)
+        issueInTurn(number, request)
+    }
+
+    /// Gives it to the ring when fewer of the unit's are there than may be.
+    @inline(__always)
+    func issueInTurn(_ number: Int, _ request: BlockRequest) {
+        if reactor.turns.take(account, number) { issue(number, request) }
     }
 
     @inline(__always)
@@ -60,7 +66,7 @@ extension Connection {
 
     /// A block request's operation ended; a short one goes on where it stopped.
     @inline(__always)
-    func blockRequestEnded(_ number: Int, result: Int32) {
+    func blockRequestEnded(_ number: Int, result: Int32, wasIssued: Bool = true) {
         var request = reactor.requests[number]
         var result = result
         switch request.kind {
@@ -75,6 +81,7 @@ extension Connection {
         case .synchronize, .punchHole, .zeroRange: break
         }
         if result == -EINTR || result == -EAGAIN { return issue(number, request) }
+        if wasIssued { reactor.turnEnded(account) }
         reactor.requests.remove(number)
         requestsInFlight -= 1
         reactor.markDirty(self)

@@ -40,6 +40,7 @@ final class ReactorThread: @unchecked Sendable {
     var pool: PayloadPool
     var requests = BlockRequestTable()
     private var delayed = DelayedRequests()
+    var turns = UnitTurns()
     private var accounts: [ObjectIdentifier: (account: PayloadAccount, connections: Int)] = [:]
     private var connections: [Connection?] = []
     private var freePlaces: [Int] = []
@@ -291,14 +292,36 @@ final class ReactorThread: @unchecked Sendable {
     private func issueDelayed(_ isDue: (DelayedRequests.Waiting) -> Bool) {
         for number in delayed.take(where: isDue) {
             let request = requests[number]
-            connections[request.connection]?.issue(number, request)
+            connections[request.connection]?.issueInTurn(number, request)
+        }
+    }
+
+    /// A block request of the unit has left the ring: the next of those that wait takes its turn. What nobody wants any
+    /// more is not begun.
+    @inline(__always)
+    func turnEnded(_ account: PayloadAccount) {
+        turns.end(account)
+        if turns.isAnyWaiting { issueNext(account) }
+    }
+
+    private func issueNext(_ account: PayloadAccount) {
+        while let number = turns.next(account) {
+            let request = requests[number]
+            guard let connection = connections[request.connection] else { continue }
+            if connection.hasGivenUp(request) {
+                connection.blockRequestEnded(number, result: -ECANCELED, wasIssued: false)
+            } else {
+                turns.begin(account)
+                return connection.issue(number, request)
+            }
         }
     }
 
     /// After a standstill: what waited is not executed.
     private func withdrawDelayed() {
-        for number in delayed.take(where: { _ in true }) {
-            connections[requests[number].connection]?.blockRequestEnded(number, result: -ECANCELED)
+        for number in delayed.take(where: { _ in true }) + turns.takeAll() {
+            connections[requests[number].connection]?.blockRequestEnded(
+                number, result: -ECANCELED, wasIssued: false)
         }
     }
 
