@@ -24,6 +24,8 @@ struct BoundedWaits {
     private var nextNumber = 0
     /// When the logout has waited for too long.
     var logoutDeadline = Int64.max
+    /// When the socket has stood unread for too long, for want of memory; requests to abort may stand in it.
+    var stallDeadline = Int64.max
 
     /// Waits at a time, those included whose answer has been given and whose victims still hang.
     private static let maximum = 64
@@ -31,7 +33,7 @@ struct BoundedWaits {
     var hasRoom: Bool { waits.count < Self.maximum }
 
     /// The next moment at which one is overdue.
-    var nextDeadline: Int64 { waits.reduce(logoutDeadline) { min($0, $1.deadline) } }
+    var nextDeadline: Int64 { waits.reduce(min(logoutDeadline, stallDeadline)) { min($0, $1.deadline) } }
 
     mutating func newNumber() -> Int {
         nextNumber += 1
@@ -100,6 +102,12 @@ extension Connection {
         reactor.schedule(at: waits.logoutDeadline)
     }
 
+    /// The socket is not read for want of memory.
+    func beginStall() {
+        waits.stallDeadline = reactor.now + patience
+        reactor.schedule(at: waits.stallDeadline)
+    }
+
     /// A login begins to wait for the session whose place it takes.
     func awaitSession() {
         deadline = reactor.now + patience
@@ -110,6 +118,13 @@ extension Connection {
     func waitsOverdue() {
         let overdue = waits.takeOverdue(reactor.now)
         for case .command(let task) in overdue { giveUp(task) }
+        if waits.stallDeadline <= reactor.now {
+            waits.stallDeadline = .max
+            if isInboundStalled, !isClosing {
+                log(.warning, "closing connection: the store has given no memory back to read it")
+                reactor.shared.count(cutStale())
+            }
+        }
         let logoutIsOverdue = waits.logoutDeadline <= reactor.now
         if logoutIsOverdue { waits.logoutDeadline = .max }
         reactor.markDirty(self)

@@ -165,6 +165,8 @@ extension Connection {
         if isClosing { return }
         if isInboundStalled {
             isInboundStalled = false
+            let stallDeadline = waits.stallDeadline
+            waits.stallDeadline = .max
             if case .dataOut(let task) = inbound.purpose {
                 if machine.task(task).state != .collecting {
                     // Ended by a reset or an abort while it waited: its data is thrown away.
@@ -178,6 +180,7 @@ extension Connection {
             }
             if inbound.keptBytes > 0, inbound.slot.isNone {
                 isInboundStalled = true
+                waits.stallDeadline = stallDeadline
                 reactor.markStarved(self)
             } else if cutIfStalledTooLong() {
                 return

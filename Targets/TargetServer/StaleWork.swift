@@ -36,6 +36,7 @@ extension Connection {
     func stallInbound() {
         isInboundStalled = true
         inboundStalledAt = reactor.now
+        beginStall()
         reactor.markStarved(self)
     }
 

@@ -226,6 +226,24 @@ extension StoragedTests {
             #expect(eventually(seconds: 20) { scene.status().contains("\"payloadBytesInUse\" : 0") })
         }
 
+        @Test func aConnectionThatIsNotReadIsNotKept() throws {
+            let (v0, v1) = try serving("payloadMemory: 4MiB, abortSeconds: 2")
+            let (session, other) = (try session(v0), try session(v1))
+            #expect(scene.fault("add", "--volume", "v0", "--commands", "write", "--delay", "1h").code == 0)
+            let data = [UInt8](repeating: 6, count: 65536)
+            for place in 0..<60 {
+                session.connection.send(
+                    session.command(
+                        RawSession.cdb(0x2a, UInt32(place * 128), 128), writes: 65536, immediate: data))
+            }
+            // A request to abort stands behind data for which there is no memory: nobody will read it.
+            session.sendManagement(2, tag: 0x7000_0001, referenced: 0xffff_ffff)
+            #expect(session.connection.closes(withinSeconds: 20))
+            #expect(v0.process.errors.contains("given no memory back"))
+            other.works()
+            #expect(try refusedLogin(v0) == 0x0301)
+        }
+
         @Test func stoppingDoesNotWaitForADrill() throws {
             let (v0, _) = try serving("drainSeconds: 60")
             let session = try session(v0)
