@@ -22,6 +22,8 @@ extension MediaOperation {
         case .verify16: verify(cdb, geometry, fields16(cdb))
         case .writeSame10: writeSame(cdb, geometry, fields10(cdb))
         case .writeSame16: writeSame(cdb, geometry, fields16(cdb))
+        case .compareAndWrite: compareAndWrite(cdb, geometry)
+        case .orWrite16: orWrite(cdb, geometry)
         case .prefetch10: prefetch(cdb, geometry, fields10(cdb))
         case .prefetch16: prefetch(cdb, geometry, fields16(cdb))
         default: .notMediaCommand
@@ -129,6 +131,29 @@ extension MediaOperation {
         guard let check = byteCheck(cdb) else { return .failed(.invalidFieldInCDB(byte: 1, bit: 2)) }
         if let fault = rangeFault(fields, geometry) { return .failed(fault) }
         return .operation(.verify(range(fields), check, cacheControl(cdb).intersection(.disablePageOut)))
+    }
+
+    /// COMPARE AND WRITE: NUMBER OF LOGICAL BLOCKS is byte 13 alone, bytes 10 to 12 are reserved.
+    private static func compareAndWrite(_ cdb: CommandDescriptorBlock, _ geometry: BlockGeometry) -> MediaDecode {
+        if let fault = commonFault(cdb) { return .failed(fault) }
+        if geometry.isReadOnly { return .failed(.writeProtected) }
+        let fields = Fields(first: cdb.uint64(at: 2), count: UInt32(cdb.byte(13)), countOffset: 13)
+        if let fault = rangeFault(fields, geometry) { return .failed(fault) }
+        guard fields.count <= geometry.maximumCompareAndWriteBlocks else {
+            return .failed(.invalidFieldInCDB(byte: fields.countOffset))
+        }
+        return .operation(.compareAndWrite(range(fields), cacheControl(cdb)))
+    }
+
+    private static func orWrite(_ cdb: CommandDescriptorBlock, _ geometry: BlockGeometry) -> MediaDecode {
+        if let fault = commonFault(cdb) { return .failed(fault) }
+        if geometry.isReadOnly { return .failed(.writeProtected) }
+        let fields = fields16(cdb)
+        if let fault = rangeFault(fields, geometry) { return .failed(fault) }
+        guard fields.count <= geometry.maximumORWriteBlocks else {
+            return .failed(.invalidFieldInCDB(byte: fields.countOffset))
+        }
+        return .operation(.orWrite(range(fields), cacheControl(cdb)))
     }
 
     /// WRITE SAME: length 0 means up to the end (WSNZ 0), which the limit then bounds like any other length.

@@ -49,6 +49,10 @@ public struct OperationCode: RawRepresentable, BitwiseCopyable, Sendable, Hashab
     public static let variableLength = Self(rawValue: 0x7F)
     /// READ (16) (SBC-3 5.13).
     public static let read16 = Self(rawValue: 0x88)
+    /// COMPARE AND WRITE (SBC-3 5.2).
+    public static let compareAndWrite = Self(rawValue: 0x89)
+    /// ORWRITE (16) (SBC-3 5.7).
+    public static let orWrite16 = Self(rawValue: 0x8B)
     /// WRITE (16) (SBC-3 5.34).
     public static let write16 = Self(rawValue: 0x8A)
     /// WRITE AND VERIFY (16) (SBC-3 5.38).

@@ -61,7 +61,11 @@ struct SupportedCommand: Sendable {
         Self(.modeSelect10, [0x13, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0x04]),
         Self(.modeSense10, [0x18, 0xFF, 0xFF, 0, 0, 0, 0xFF, 0xFF, 0x04]),
         Self(.read16, [0xF8] + tail16),
+        Self(
+            .compareAndWrite,
+            [0xF8, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0xFF, 0x00, 0x04]),
         Self(.write16, [0xF8] + tail16),
+        Self(.orWrite16, [0xF8] + tail16),
         Self(.writeAndVerify16, [0xF6] + tail16),
         Self(.verify16, [0xF6] + tail16),
         Self(.prefetch16, [0x02] + tail16),

@@ -107,7 +107,8 @@ enum VitalProductData: UInt8, CaseIterable {
     /// B0h, Block Limits (SBC-3 6.5.3): 60 bytes.
     private static func blockLimits(_ geometry: BlockGeometry) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: 60)
-        // WSNZ 0: WRITE SAME with length 0 means up to the end. MAXIMUM COMPARE AND WRITE LENGTH 0: not served.
+        // WSNZ 0: WRITE SAME with length 0 means up to the end.
+        bytes[1] = UInt8(geometry.maximumCompareAndWriteBlocks)  // MAXIMUM COMPARE AND WRITE LENGTH
         bytes.store(UInt16(1) << UInt16(geometry.physicalBlockExponent & 0x0F), at: 2)  // OPTIMAL ... GRANULARITY
         bytes.store(geometry.maximumTransferBlocks, at: 4)
         if geometry.isThin {

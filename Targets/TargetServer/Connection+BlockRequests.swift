@@ -27,11 +27,13 @@ extension Connection {
     func submit(_ request: BlockRequest) {
         requestsInFlight += 1
         if request.task != Self.detachedTask { jobs[request.task.index].inFlight += 1 }
+        if gateMode != .open, parks(request) { return }
+        if request.task != Self.detachedTask { jobs[request.task.index].hasBegun = true }
         issue(reactor.requests.insert(request), request)
     }
 
     @inline(__always)
-    private func issue(_ number: Int, _ request: BlockRequest) {
+    func issue(_ number: Int, _ request: BlockRequest) {
         guard let unit else { preconditionFailure("a block request without a unit") }
         let file = unit.store.fileDescriptor
         let token = token(.block, number)
@@ -128,6 +130,7 @@ extension Connection {
         case .fill: continueFill(task)
         case .unmap: continueUnmap(task)
         case .verifyMedium, .verifyBlock: continueScan(task)
+        case .compareAndWrite, .orWrite: continueAtomic(task)
         default:
             resumeJob(task)
             endIfDone(task)
@@ -150,6 +153,7 @@ extension Connection {
     }
 
     private func compare(_ request: BlockRequest) {
+        if jobs[request.task.index].work == .orWrite { return merge(request) }
         guard !request.reference.isNone, jobs[request.task.index].sense == nil else { return }
         let medium = unsafe reactor.pool.address(of: request.slot)
         let wanted = unsafe reactor.pool.address(of: request.reference) + request.referenceOffset
@@ -202,8 +206,9 @@ extension Connection {
     // MARK: Aborts
 
     /// An ended request whose task is aborted, or whose connection is going.
-    private func discard(_ request: BlockRequest) {
+    func discard(_ request: BlockRequest) {
         let task = request.task
+        if task == Self.detachedTask { return }
         if request.kind == .read {
             releaseOutput(request.slot)
         } else if !request.slot.isNone, request.slot != jobs[task.index].slot {
@@ -213,6 +218,7 @@ extension Connection {
             reactor.pool.release(request.reference)
         }
         guard jobs[task.index].inFlight == 0 else { return }
+        leaveGate(task)
         if !jobs[task.index].slot.isNone { releaseJobSlot(task) }
         if machine.task(task).state == .aborted { machine.forget(task) }
         for barrier in abortBarriers.removeValue(forKey: task) ?? [] { barrier.leave() }
@@ -229,6 +235,7 @@ extension Connection {
         unit?.aborts.add(1, ordering: .relaxed)
         continuations[task] = nil
         unmapRanges[task] = nil
+        if gatePlaces[task]?.isInside == false { gatePlaces[task] = nil }
         starvedJobs.removeAll { $0 == task }
         readsAwaitingOutput.removeAll { $0 == task }
         if busy {

@@ -21,6 +21,7 @@ extension Connection {
         unit.commands.add(1, ordering: .relaxed)
         let flags = unit.currentFlags
         let cdb = commandDescriptorBlock(words, additional)
+        if flags.contains(.gated) { gateMode = unit.gate.currentMode }
         if !flags.contains(.requiresInspection) {
             if unit.currentGeometryVersion != geometryVersion { refreshGeometry(unit) }
             switch MediaOperation.decode(cdb, geometry) {
@@ -142,6 +143,12 @@ extension Connection {
             jobs[task.index].mayPunch = options.contains(.unmap)
             beginDataOut(
                 task, .fill, options.contains(.noDataOut) ? 0 : Int(blockBytes), operation.forcesUnitAccess)
+        case .compareAndWrite:
+            jobs[task.index].totalBytes = commandBytes
+            beginDataOut(task, .compareAndWrite, 2 * Int(commandBytes), operation.forcesUnitAccess)
+        case .orWrite:
+            jobs[task.index].totalBytes = commandBytes
+            beginDataOut(task, .orWrite, Int(commandBytes), operation.forcesUnitAccess)
         case .synchronizeCache(_, let immediate):
             _ = machine.admit(task, wantedBytes: 0, commandBytes: 0)
             jobs[task.index].work = .synchronize
@@ -280,6 +287,7 @@ extension Connection {
             let nexus = nexus
             perform(unit.withUnit { $0.finish(continuation, parameterList: bytes, from: nexus) }, task)
         case .fill: beginFill(task)
+        case .compareAndWrite, .orWrite: beginAtomic(task)
         default: continueScan(task)
         }
     }

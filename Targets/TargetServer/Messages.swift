@@ -22,6 +22,10 @@ enum ReactorMessage: Sendable {
     case close(ConnectionReference, CloseReason)
     /// End the tasks of this unit on this reactor, except those of one connection.
     case abortTasks(unit: UnitRuntime, except: ConnectionReference?, Barrier)
+    /// The gate of this unit changed; the barrier is entered for connections that have requests of the unit in flight.
+    case gateChanged(UnitRuntime, UnitGate.Mode, Barrier?)
+    /// This command has the unit to itself.
+    case gateEntered(UnitGate.Entrant, UnitRuntime)
     /// The tasks that a task management request had to end are over.
     case managementDone(ConnectionReference, InitiatorTaskTag, TaskManagementResult, dropsSessions: Bool)
     /// Report the sessions of this reactor.

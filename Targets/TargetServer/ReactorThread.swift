@@ -139,6 +139,7 @@ final class ReactorThread: @unchecked Sendable {
             let request = requests[index]
             if let connection = connections[request.connection] {
                 connection.blockRequestEnded(index, result: completion.result)
+                if !connection.drainBarriers.isEmpty { connection.answerIfDrained() }
             }
         case UInt64(TokenKind.receive.rawValue): connections[index]?.received(completion.result)
         case UInt64(TokenKind.send.rawValue): connections[index]?.sent(completion.result)
@@ -301,6 +302,17 @@ final class ReactorThread: @unchecked Sendable {
                 connection.abortAllTasks(barrier)
             }
             barrier.leave()
+        case .gateChanged(let unit, let mode, let barrier):
+            for connection in connections {
+                if let connection, connection.unit === unit { connection.gateChanged(mode, barrier) }
+            }
+            barrier?.leave()
+        case .gateEntered(let entrant, let unit):
+            if let connection = find(entrant.connection) {
+                connection.gateEntered(entrant, unit)
+            } else {
+                unit.gate.leave(entrant, unit: unit, shared: shared)
+            }
         case .managementDone(let reference, let tag, let result, let dropsSessions):
             find(reference)?.managementDone(tag, result, dropsSession: dropsSessions)
         case .snapshot(let collector): collector.add(snapshotPart())

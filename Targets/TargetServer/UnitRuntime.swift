@@ -9,6 +9,8 @@ import Synchronization
 /// the lock.
 final class UnitRuntime: Sendable {
     let store: BlockStore
+    /// Lets one command have the unit to itself.
+    let gate = UnitGate()
     private let configuration: Mutex<TargetConfiguration>
     private let unit: Mutex<LogicalUnit>
     private let flags = Atomic<UInt32>(0)
@@ -56,6 +58,15 @@ final class UnitRuntime: Sendable {
     @inline(__always)
     var currentFlags: LogicalUnitFlags { LogicalUnitFlags(rawValue: flags.load(ordering: .acquiring)) }
 
+    /// For the gate alone.
+    func setGated(_ isGated: Bool) {
+        if isGated {
+            flags.bitwiseOr(LogicalUnitFlags.gated.rawValue, ordering: .releasing)
+        } else {
+            flags.bitwiseAnd(~LogicalUnitFlags.gated.rawValue, ordering: .releasing)
+        }
+    }
+
     /// Changes with every change of the geometry, so that a connection knows when its copy is stale.
     @inline(__always)
     var currentGeometryVersion: UInt32 { geometryVersion.load(ordering: .acquiring) }
@@ -66,7 +77,10 @@ final class UnitRuntime: Sendable {
             let before = unit.effectiveGeometry
             let result = body(&unit)
             if unit.effectiveGeometry != before { geometryVersion.add(1, ordering: .releasing) }
-            flags.store(unit.flags.rawValue, ordering: .releasing)
+            // The gate's bit stays as it is. For a moment bits of before and after may both be set, which only sends a
+            // command the slow way.
+            flags.bitwiseOr(unit.flags.rawValue, ordering: .releasing)
+            flags.bitwiseAnd(unit.flags.union(.gated).rawValue, ordering: .releasing)
             return result
         }
     }
