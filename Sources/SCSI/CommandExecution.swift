@@ -73,6 +73,9 @@ extension LogicalUnit {
         case .startStopUnit: startStopUnit(cdb)
         case .sendDiagnostic: sendDiagnostic(cdb)
         case .readCapacity10: readCapacity10(cdb)
+        case .preventAllowMediumRemoval: preventAllowMediumRemoval(cdb)
+        case .readDefectData10: readDefectData10(cdb)
+        case .readDefectData12: readDefectData12(cdb)
         case .unmap: beginUnmap(cdb, expecting: expected)
         case .serviceActionIn16:
             cdb.serviceAction == ServiceAction.readCapacity16 ? readCapacity16(cdb) : getLBAStatus(cdb)

@@ -117,8 +117,8 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
     /// (the rest is residual underflow); so is less for WRITE and WRITE AND VERIFY, if it is whole blocks: see
     /// `truncated`.
     ///
-    /// Refused, with INVALID FIELD IN COMMAND INFORMATION UNIT and nothing written: half a block; a VERIFY, COMPARE AND
-    /// WRITE or ORWRITE with less data than it compares or merges; a WRITE SAME with anything but one block, which says that initiator and unit disagree
+    /// Refused, with INVALID FIELD IN COMMAND INFORMATION UNIT and nothing written: half a block; a VERIFY or
+    /// ORWRITE with less data than it compares or merges; a COMPARE AND WRITE with anything but two halves; a WRITE SAME with anything but one block, which says that initiator and unit disagree
     /// about the block length (SBC-3 5.40).
     public func expectedDataOutFault(_ expectedLengthBytes: UInt32, _ geometry: BlockGeometry) -> Sense? {
         let expected = UInt64(expectedLengthBytes)
@@ -128,8 +128,8 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
         case .write, .writeAndVerify:
             expected > needed || expected % UInt64(geometry.blockLengthBytes) == 0
                 ? nil : .invalidFieldInCommandInformationUnit
-        case .writeSame: .invalidFieldInCommandInformationUnit
-        case .verify, .compareAndWrite, .orWrite: expected > needed ? nil : .invalidFieldInCommandInformationUnit
+        case .writeSame, .compareAndWrite: .invalidFieldInCommandInformationUnit
+        case .verify, .orWrite: expected > needed ? nil : .invalidFieldInCommandInformationUnit
         case .read, .synchronizeCache, .prefetch: nil
         }
     }

@@ -23,6 +23,8 @@ public struct OperationCode: RawRepresentable, BitwiseCopyable, Sendable, Hashab
     public static let startStopUnit = Self(rawValue: 0x1B)
     /// SEND DIAGNOSTIC (SPC-4 6.42).
     public static let sendDiagnostic = Self(rawValue: 0x1D)
+    /// PREVENT ALLOW MEDIUM REMOVAL (SPC-4 6.17).
+    public static let preventAllowMediumRemoval = Self(rawValue: 0x1E)
     /// READ CAPACITY (10) (SBC-3 5.15).
     public static let readCapacity10 = Self(rawValue: 0x25)
     /// READ (10) (SBC-3 5.11).
@@ -37,6 +39,8 @@ public struct OperationCode: RawRepresentable, BitwiseCopyable, Sendable, Hashab
     public static let prefetch10 = Self(rawValue: 0x34)
     /// SYNCHRONIZE CACHE (10) (SBC-3 5.22).
     public static let synchronizeCache10 = Self(rawValue: 0x35)
+    /// READ DEFECT DATA (10) (SBC-3 5.17).
+    public static let readDefectData10 = Self(rawValue: 0x37)
     /// WRITE SAME (10) (SBC-3 5.40).
     public static let writeSame10 = Self(rawValue: 0x41)
     /// UNMAP (SBC-3 5.26).
@@ -79,10 +83,14 @@ public struct OperationCode: RawRepresentable, BitwiseCopyable, Sendable, Hashab
     public static let writeAndVerify12 = Self(rawValue: 0xAE)
     /// VERIFY (12) (SBC-3 5.28).
     public static let verify12 = Self(rawValue: 0xAF)
+    /// READ DEFECT DATA (12) (SBC-3 5.18).
+    public static let readDefectData12 = Self(rawValue: 0xB7)
 }
 
 /// Service actions of the operation codes that have them.
 enum ServiceAction {
+    /// WRITE SAME (32), of a variable length block (SBC-3 5.42).
+    static let writeSame32: UInt16 = 0x0D
     /// READ CAPACITY (16), of SERVICE ACTION IN (16) (SBC-3 5.16).
     static let readCapacity16: UInt16 = 0x10
     /// GET LBA STATUS, of SERVICE ACTION IN (16) (SBC-3 5.5).

@@ -31,6 +31,16 @@ struct SupportedCommand: Sendable {
         return command
     }()
 
+    /// CONTROL is byte 1, the service action bytes 8 and 9; LBA from byte 12 on, the length from byte 28 on.
+    private static let writeSame32: SupportedCommand = {
+        var usage: [UInt8] = [0x04, 0, 0, 0, 0, 0, 0xFF, 0x00, 0x0D, 0xFF, 0]
+        usage +=
+            [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF] + [0, 0, 0, 0, 0, 0, 0, 0] + [0xFF, 0xFF, 0xFF, 0xFF]
+        var command = Self(.variableLength, usage, nominal: 10, recommended: 60)
+        command.serviceAction = ServiceAction.writeSame32
+        return command
+    }()
+
     /// LBA and length of the 10, 12 and 16-byte layouts, each with GROUP NUMBER (ignored) and CONTROL (NACA is looked
     /// at).
     private static let tail10: [UInt8] = [0xFF, 0xFF, 0xFF, 0xFF, 0x00, 0xFF, 0xFF, 0x04]
@@ -49,6 +59,7 @@ struct SupportedCommand: Sendable {
         Self(.modeSense6, [0x08, 0xFF, 0xFF, 0xFF, 0x04]),
         Self(.startStopUnit, [0x01, 0, 0, 0xF7, 0x04], nominal: 10, recommended: 60),
         Self(.sendDiagnostic, [0xE4, 0, 0xFF, 0xFF, 0x04]),
+        Self(.preventAllowMediumRemoval, [0, 0, 0, 0x03, 0x04]),
         Self(.readCapacity10, [0, 0, 0, 0, 0, 0, 0, 0, 0x04]),
         Self(.read10, [0xF8] + tail10),
         Self(.write10, [0xF8] + tail10),
@@ -56,10 +67,12 @@ struct SupportedCommand: Sendable {
         Self(.verify10, [0xF6] + tail10),
         Self(.prefetch10, [0x02] + tail10),
         Self(.synchronizeCache10, [0x02] + tail10, nominal: 10, recommended: 60),
+        Self(.readDefectData10, [0, 0x1F, 0, 0, 0, 0, 0xFF, 0xFF, 0x04]),
         Self(.writeSame10, [0xFF] + tail10, nominal: 10, recommended: 60),
         unmap,
         Self(.modeSelect10, [0x13, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0x04]),
         Self(.modeSense10, [0x18, 0xFF, 0xFF, 0, 0, 0, 0xFF, 0xFF, 0x04]),
+        writeSame32,
         Self(.read16, [0xF8] + tail16),
         Self(
             .compareAndWrite,
@@ -86,6 +99,7 @@ struct SupportedCommand: Sendable {
         Self(.write12, [0xF8] + tail12),
         Self(.writeAndVerify12, [0xF6] + tail12),
         Self(.verify12, [0xF6] + tail12),
+        Self(.readDefectData12, [0x1F, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
     ]
 }
 

@@ -168,7 +168,7 @@ import Testing
                     """
                     00 B0 003C
                     00                // WSNZ 0
-                    00                // MAXIMUM COMPARE AND WRITE LENGTH
+                    FF                // MAXIMUM COMPARE AND WRITE LENGTH
                     0008              // OPTIMAL TRANSFER LENGTH GRANULARITY: a physical block
                     00004000          // MAXIMUM TRANSFER LENGTH: 8 MiB
                     00000000          // OPTIMAL TRANSFER LENGTH: not reported

@@ -77,7 +77,9 @@ import Testing
             session.wire.disconnect()
             #expect(other.works(block: 9000, seed: UInt8(round)))
             let seen = try #require(other.read(block: 20, blocks: 1)).data
-            #expect(other.execute(CDB.compareAndWrite(20, 1), writing: seen + pattern(512, seed: UInt8(round)))?.isGood == true)
+            #expect(
+                other.execute(CDB.compareAndWrite(20, 1), writing: seen + pattern(512, seed: UInt8(round)))?.isGood
+                    == true)
         }
         #expect(eventually { host.payloadBytes == 0 })
     }
@@ -113,7 +115,9 @@ import Testing
                 session.settle()
                 var done = 0
                 while done < increments {
-                    guard let seen = session.read(block: 50, blocks: blocks), seen.isGood else { return shared.failures.count() }
+                    guard let seen = session.read(block: 50, blocks: blocks), seen.isGood else {
+                        return shared.failures.count()
+                    }
                     guard let value = Self.value(seen.data) else { return shared.torn.count() }
                     let outcome = session.execute(
                         CDB.compareAndWrite(50, UInt8(blocks)),
@@ -130,8 +134,12 @@ import Testing
                 session.settle()
                 while !shared.isStopped.load(ordering: .relaxed) {
                     // A read of several block requests around the counter.
-                    guard let seen = session.read(block: 0, blocks: 1200), seen.isGood else { return shared.failures.count() }
-                    if Self.value(Array(seen.data[(50 * 512)..<((50 + Int(blocks)) * 512)])) == nil { shared.torn.count() }
+                    guard let seen = session.read(block: 0, blocks: 1200), seen.isGood else {
+                        return shared.failures.count()
+                    }
+                    if Self.value(Array(seen.data[(50 * 512)..<((50 + Int(blocks)) * 512)])) == nil {
+                        shared.torn.count()
+                    }
                     shared.reads.count()
                 }
             }
@@ -182,7 +190,9 @@ import Testing
     /// The value in every eight bytes, nil when they differ.
     private static func value(_ data: [UInt8]) -> UInt64? {
         let first = Array(data[..<8])
-        for offset in stride(from: 8, to: data.count, by: 8) where Array(data[offset..<offset + 8]) != first { return nil }
+        for offset in stride(from: 8, to: data.count, by: 8) where Array(data[offset..<offset + 8]) != first {
+            return nil
+        }
         return first.reduce(0) { $0 << 8 | UInt64($1) }
     }
 
