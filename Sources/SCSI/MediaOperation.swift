@@ -117,9 +117,10 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
     /// (the rest is residual underflow); so is less for WRITE and WRITE AND VERIFY, if it is whole blocks: see
     /// `truncated`.
     ///
-    /// Refused, with INVALID FIELD IN COMMAND INFORMATION UNIT and nothing written: half a block; a VERIFY or
-    /// ORWRITE with less data than it compares or merges; a COMPARE AND WRITE with anything but two halves; a WRITE SAME with anything but one block, which says that initiator and unit disagree
-    /// about the block length (SBC-3 5.40).
+    /// Refused, with INVALID FIELD IN COMMAND INFORMATION UNIT and nothing written: half a block; a VERIFY or ORWRITE with
+    /// less data than it takes; a WRITE SAME with anything but one block, which says that initiator and unit disagree
+    /// about the block length (SBC-3 5.40). A COMPARE AND WRITE with anything but two halves is refused with INVALID FIELD
+    /// IN CDB: NUMBER OF LOGICAL BLOCKS has one byte, in which 256 has become 0.
     public func expectedDataOutFault(_ expectedLengthBytes: UInt32, _ geometry: BlockGeometry) -> Sense? {
         let expected = UInt64(expectedLengthBytes)
         let needed = dataOutLengthBytes(geometry)
@@ -128,7 +129,8 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
         case .write, .writeAndVerify:
             expected > needed || expected % UInt64(geometry.blockLengthBytes) == 0
                 ? nil : .invalidFieldInCommandInformationUnit
-        case .writeSame, .compareAndWrite: .invalidFieldInCommandInformationUnit
+        case .writeSame: .invalidFieldInCommandInformationUnit
+        case .compareAndWrite: .invalidFieldInCDB(byte: 13)
         case .verify, .orWrite: expected > needed ? nil : .invalidFieldInCommandInformationUnit
         case .read, .synchronizeCache, .prefetch: nil
         }

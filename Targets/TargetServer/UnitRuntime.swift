@@ -40,10 +40,12 @@ final class UnitRuntime: Sendable {
     }
 
     static func geometry(_ target: TargetConfiguration) -> BlockGeometry {
-        BlockGeometry(
+        // A file opened for reading has holes as any other; only nobody may make one.
+        let isThin = target.store.canPunchHoles || target.store.isReadOnly && !target.store.isBlockDevice
+        return BlockGeometry(
             blockLengthBytes: UInt32(target.blockLengthBytes),
             blockCount: target.store.lengthBytes / UInt64(target.blockLengthBytes),
-            isReadOnly: target.isReadOnly || target.store.isReadOnly, isThin: target.store.canPunchHoles)
+            isReadOnly: target.isReadOnly || target.store.isReadOnly, isThin: isThin)
     }
 
     private static func identity(_ target: TargetConfiguration) -> LogicalUnitIdentity {

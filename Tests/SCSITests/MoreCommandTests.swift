@@ -56,7 +56,7 @@ import Testing
         #expect(compare.expectedDataOutFault(2048, Fixture.geometry) == nil)
         for length: UInt32 in [0, 512, 1024, 2047, 2049, 4096] {
             #expect(
-                compare.expectedDataOutFault(length, Fixture.geometry) == .invalidFieldInCommandInformationUnit)
+                compare.expectedDataOutFault(length, Fixture.geometry) == .invalidFieldInCDB(byte: 13))
         }
         let or = MediaOperation.orWrite(Self.range, [])
         #expect(or.dataOutLengthBytes(Fixture.geometry) == 1024)

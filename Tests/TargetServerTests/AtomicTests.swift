@@ -50,7 +50,7 @@ import Testing
         let host = try Host()
         let session = try Self.session(host)
         let outcome = try #require(session.execute(CDB.compareAndWrite(0, 2), writing: pattern(3 * 512)))
-        #expect(outcome.status == 2 && outcome.senseKey == 5 && outcome.additionalSense == 0x0e03)
+        #expect(outcome.status == 2 && outcome.senseKey == 5 && outcome.additionalSense == 0x2400)
         #expect(session.read(block: 0, blocks: 2)?.data == [UInt8](repeating: 0, count: 1024))
         #expect(session.execute(CDB.compareAndWrite(0, 0))?.isGood == true)
         #expect(host.payloadBytes == 0)
