@@ -35,6 +35,10 @@ public enum Execution: Sendable, Equatable {
     /// Ask the store what is allocated from this block on, then send `LBAStatus.parameterData` and GOOD.
     case reportLBAStatus(startingBlock: UInt64, allocationLength: UInt32)
 
+    /// Do this to the whole medium, with no other command on it meanwhile; report with `LogicalUnit.mediumWorkProgressed`
+    /// and end with `mediumWorkEnded`, whatever becomes of the command. Then, or at once if `answersAtOnce`, GOOD.
+    case workOnMedium(MediumWork)
+
     /// GOOD, without data.
     public static let good = Execution.status(.good, nil)
 

@@ -39,6 +39,8 @@ public struct LogicalUnit: Sendable {
     public private(set) var failure: Sense?
 
     var mode = ModeParameters()
+    /// SANITIZE and FORMAT UNIT.
+    var medium = MediumState.usable
     var nexuses: [NexusHandle: Nexus] = [:]
     private var lost: [NexusInformation] = []
     private var nexusesWithAttention = 0
@@ -64,7 +66,7 @@ public struct LogicalUnit: Sendable {
     }
 
     private var inspectsEverybody: Bool {
-        failure != nil || mode.softwareWriteProtect || !mode.writeCacheEnabled
+        failure != nil || mode.softwareWriteProtect || !mode.writeCacheEnabled || medium != .usable
     }
 
     /// D_SENSE: pass it to `Sense.encode`.

@@ -9,6 +9,8 @@ public struct OperationCode: RawRepresentable, BitwiseCopyable, Sendable, Hashab
     public static let testUnitReady = Self(rawValue: 0x00)
     /// REQUEST SENSE (SPC-4 6.39).
     public static let requestSense = Self(rawValue: 0x03)
+    /// FORMAT UNIT (SBC-3 5.4).
+    public static let formatUnit = Self(rawValue: 0x04)
     /// READ (6) (SBC-3 5.10).
     public static let read6 = Self(rawValue: 0x08)
     /// WRITE (6) (SBC-3 5.31).
@@ -45,6 +47,8 @@ public struct OperationCode: RawRepresentable, BitwiseCopyable, Sendable, Hashab
     public static let writeSame10 = Self(rawValue: 0x41)
     /// UNMAP (SBC-3 5.26).
     public static let unmap = Self(rawValue: 0x42)
+    /// SANITIZE (SBC-3 5.24).
+    public static let sanitize = Self(rawValue: 0x48)
     /// MODE SELECT (10) (SPC-4 6.13).
     public static let modeSelect10 = Self(rawValue: 0x55)
     /// MODE SENSE (10) (SPC-4 6.15).
@@ -89,6 +93,12 @@ public struct OperationCode: RawRepresentable, BitwiseCopyable, Sendable, Hashab
 
 /// Service actions of the operation codes that have them.
 enum ServiceAction {
+    /// OVERWRITE, of SANITIZE (SBC-3 5.24.2.2).
+    static let sanitizeOverwrite: UInt16 = 0x01
+    /// BLOCK ERASE, of SANITIZE (SBC-3 5.24.2.3).
+    static let sanitizeBlockErase: UInt16 = 0x02
+    /// EXIT FAILURE MODE, of SANITIZE (SBC-3 5.24.2.5).
+    static let sanitizeExitFailureMode: UInt16 = 0x1F
     /// WRITE SAME (32), of a variable length block (SBC-3 5.42).
     static let writeSame32: UInt16 = 0x0D
     /// READ CAPACITY (16), of SERVICE ACTION IN (16) (SBC-3 5.16).

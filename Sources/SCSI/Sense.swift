@@ -32,6 +32,8 @@ public struct Sense: BitwiseCopyable, Sendable, Equatable {
         case none
         /// A byte of the command descriptor block, and the highest bit of the field there.
         case commandField(byte: UInt16, bit: UInt8?)
+        /// PROGRESS INDICATION: so many 65536ths are done.
+        case progress(UInt16)
         /// A byte of the parameter list, and the highest bit of the field there.
         case parameterField(byte: UInt16, bit: UInt8?)
     }
@@ -109,6 +111,7 @@ public struct Sense: BitwiseCopyable, Sendable, Equatable {
     private var senseKeySpecific: (flags: UInt8, field: UInt16)? {
         switch pointer {
         case .none: nil
+        case .progress(let done): (0x80, done)
         case .commandField(let byte, let bit): (0xC0 | Self.bitPointer(bit), byte)
         case .parameterField(let byte, let bit): (0x80 | Self.bitPointer(bit), byte)
         }

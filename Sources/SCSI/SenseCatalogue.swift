@@ -62,6 +62,12 @@ extension Sense {
     /// LOGICAL UNIT NOT READY, MANUAL INTERVENTION REQUIRED, 04h/03h: an operator has to act.
     public static let manualInterventionRequired = Self(.notReady, additionalSenseCode: 0x0403)
 
+    /// SANITIZE COMMAND FAILED, 31h/03h: what is left of the old data is not known.
+    public static let sanitizeCommandFailed = Self(.mediumError, additionalSenseCode: 0x3103)
+
+    /// MEDIUM FORMAT CORRUPTED, 31h/00h: FORMAT UNIT did not end.
+    public static let mediumFormatCorrupted = Self(.mediumError, additionalSenseCode: 0x3100)
+
     // MARK: The medium or the target failed
 
     /// UNRECOVERED READ ERROR, 11h/00h, with the first block that could not be read.

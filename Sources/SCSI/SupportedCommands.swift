@@ -31,6 +31,21 @@ struct SupportedCommand: Sendable {
         return command
     }()
 
+    /// FORMAT UNIT and SANITIZE erase by deallocating; of a unit that cannot, they are not asked.
+    private static let formatUnit: SupportedCommand = {
+        var command = Self(.formatUnit, [0xFF, 0, 0, 0, 0x04], nominal: 60, recommended: 3600)
+        command.needsThin = true
+        return command
+    }()
+
+    private static func sanitize(_ action: UInt16) -> SupportedCommand {
+        var command = Self(
+            .sanitize, [0xE0 | UInt8(action), 0, 0, 0, 0, 0, 0xFF, 0xFF, 0x04], nominal: 60, recommended: 3600)
+        command.serviceAction = action
+        command.needsThin = true
+        return command
+    }
+
     /// CONTROL is byte 1, the service action bytes 8 and 9; LBA from byte 12 on, the length from byte 28 on.
     private static let writeSame32: SupportedCommand = {
         var usage: [UInt8] = [0x04, 0, 0, 0, 0, 0, 0xFF, 0x00, 0x0D, 0xFF, 0]
@@ -52,6 +67,7 @@ struct SupportedCommand: Sendable {
     static let all: [SupportedCommand] = [
         Self(.testUnitReady, [0, 0, 0, 0, 0x04]),
         Self(.requestSense, [0x01, 0, 0, 0xFF, 0x04]),
+        formatUnit,
         Self(.read6, [0x1F, 0xFF, 0xFF, 0xFF, 0x04]),
         Self(.write6, [0x1F, 0xFF, 0xFF, 0xFF, 0x04]),
         Self(.inquiry, [0x03, 0xFF, 0xFF, 0xFF, 0x04]),
@@ -70,6 +86,9 @@ struct SupportedCommand: Sendable {
         Self(.readDefectData10, [0, 0x1F, 0, 0, 0, 0, 0xFF, 0xFF, 0x04]),
         Self(.writeSame10, [0xFF] + tail10, nominal: 10, recommended: 60),
         unmap,
+        sanitize(ServiceAction.sanitizeOverwrite),
+        sanitize(ServiceAction.sanitizeBlockErase),
+        sanitize(ServiceAction.sanitizeExitFailureMode),
         Self(.modeSelect10, [0x13, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0x04]),
         Self(.modeSense10, [0x18, 0xFF, 0xFF, 0, 0, 0, 0xFF, 0xFF, 0x04]),
         writeSame32,

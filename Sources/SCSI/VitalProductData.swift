@@ -17,7 +17,7 @@ enum VitalProductData: UInt8, CaseIterable {
             case .deviceIdentification: Self.designators(identity, port: port)
             case .extendedInquiry: Self.extendedInquiryContents
             case .blockLimits: Self.blockLimits(geometry)
-            case .blockDeviceCharacteristics: Self.characteristics
+            case .blockDeviceCharacteristics: Self.characteristics(geometry)
             case .logicalBlockProvisioning: Self.provisioning(geometry)
             }
         var bytes: [UInt8] = [0x00, rawValue]
@@ -121,8 +121,14 @@ enum VitalProductData: UInt8, CaseIterable {
         return bytes
     }
 
-    /// B1h, Block Device Characteristics (SBC-3 6.5.2): MEDIUM ROTATION RATE 1, non-rotating.
-    private static let characteristics: [UInt8] = [0x00, 0x01] + [UInt8](repeating: 0, count: 58)
+    /// B1h, Block Device Characteristics (SBC-3 6.5.2): MEDIUM ROTATION RATE 1, non-rotating; WABEREQ 1, blocks can be
+    /// read after SANITIZE BLOCK ERASE, where there is one.
+    private static func characteristics(_ geometry: BlockGeometry) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: 60)
+        bytes[1] = 0x01
+        if geometry.isThin { bytes[3] = 0x40 }
+        return bytes
+    }
 
     /// B2h, Logical Block Provisioning (SBC-3 6.5.4): LBPU, LBPWS, LBPWS10 and LBPRZ, ANC_SUP 0; thin provisioned.
     private static func provisioning(_ geometry: BlockGeometry) -> [UInt8] {

@@ -236,6 +236,7 @@ extension Connection {
         continuations[task] = nil
         unmapRanges[task] = nil
         if gatePlaces[task]?.isInside == false { gatePlaces[task] = nil }
+        offloads.removeValue(forKey: task)?.cancel()
         starvedJobs.removeAll { $0 == task }
         readsAwaitingOutput.removeAll { $0 == task }
         if busy {

@@ -57,6 +57,8 @@ final class Connection {
     var hasDrained = false
     /// Commands that want, or have, the unit to themselves.
     var gatePlaces: [TaskIndex: GatePlace] = [:]
+    /// Commands whose work another thread does.
+    var offloads: [TaskIndex: Offload] = [:]
     /// Ranges of UNMAP commands that are still to be punched.
     var unmapRanges: [TaskIndex: [BlockRange]] = [:]
     /// All that was negotiated, for text requests and `status`.

@@ -26,6 +26,8 @@ enum ReactorMessage: Sendable {
     case gateChanged(UnitRuntime, UnitGate.Mode, Barrier?)
     /// This command has the unit to itself.
     case gateEntered(UnitGate.Entrant, UnitRuntime)
+    /// What a command had a thread of its own do has ended, with this sense or well.
+    case offloadEnded(ConnectionReference, Offload, OffloadOutcome)
     /// The tasks that a task management request had to end are over.
     case managementDone(ConnectionReference, InitiatorTaskTag, TaskManagementResult, dropsSessions: Bool)
     /// Report the sessions of this reactor.

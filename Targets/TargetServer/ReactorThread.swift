@@ -308,11 +308,12 @@ final class ReactorThread: @unchecked Sendable {
             }
             barrier?.leave()
         case .gateEntered(let entrant, let unit):
-            if let connection = find(entrant.connection) {
+            if let reference = entrant.connection, let connection = find(reference) {
                 connection.gateEntered(entrant, unit)
             } else {
                 unit.gate.leave(entrant, unit: unit, shared: shared)
             }
+        case .offloadEnded(let reference, let offload, let outcome): find(reference)?.offloadEnded(offload, outcome)
         case .managementDone(let reference, let tag, let result, let dropsSessions):
             find(reference)?.managementDone(tag, result, dropsSession: dropsSessions)
         case .snapshot(let collector): collector.add(snapshotPart())

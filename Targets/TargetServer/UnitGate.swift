@@ -1,3 +1,4 @@
+import Dispatch
 import SCSI
 import Synchronization
 
@@ -31,7 +32,8 @@ final class UnitGate: Sendable {
 
     /// A command that wants the unit. The ticket tells it from a later command in the same place.
     struct Entrant: Hashable, Sendable {
-        var connection: ConnectionReference
+        /// Nil for a thread of its own, see `State.callbacks`.
+        var connection: ConnectionReference?
         var task: UInt16
         var ticket: UInt64
     }
@@ -41,7 +43,14 @@ final class UnitGate: Sendable {
         var admitted: [Entrant] = []
         /// Came later: once the gate has been open in between.
         var later: [Entrant] = []
+        /// How those are told that do not sit on a reactor, by ticket.
+        var callbacks: [UInt64: @Sendable () -> Void] = [:]
         var writeHolds = 0
+        /// Threads that are in between two `visit` and `endVisit`, and those that wait to be.
+        var visitors = 0
+        var waitingVisitors: [@Sendable () -> Void] = []
+        /// Left when the last visitor is gone.
+        var visitorsBarrier: Barrier?
         var nextTicket: UInt64 = 1
     }
 
@@ -56,15 +65,31 @@ final class UnitGate: Sendable {
     /// Queues a command for the unit. `ReactorMessage.gateEntered` tells its connection when it has it; from then on the
     /// command owes a `leave`, whatever becomes of it.
     func enter(_ connection: ConnectionReference, task: UInt16, unit: UnitRuntime, shared: SharedState) -> Entrant {
+        enter(connection, task, unit, shared, nil)
+    }
+
+    /// The same for a thread of its own, which may wait: returns when it has the unit.
+    func enterWaiting(unit: UnitRuntime, shared: SharedState) -> Entrant {
+        let entered = DispatchSemaphore(value: 0)
+        let entrant = enter(nil, 0, unit, shared) { entered.signal() }
+        entered.wait()
+        return entrant
+    }
+
+    private func enter(
+        _ connection: ConnectionReference?, _ task: UInt16, _ unit: UnitRuntime, _ shared: SharedState,
+        _ callback: (@Sendable () -> Void)?
+    ) -> Entrant {
         let (entrant, closing): (Entrant, Barrier?) = state.withLock { state in
             let entrant = Entrant(connection: connection, task: task, ticket: state.nextTicket)
             state.nextTicket += 1
+            if let callback { state.callbacks[entrant.ticket] = callback }
             guard state.admitted.isEmpty else {
                 state.later.append(entrant)
                 return (entrant, nil)
             }
             state.admitted = [entrant]
-            return (entrant, close(unit, shared))
+            return (entrant, close(&state, unit, shared))
         }
         closing?.leave()
         return entrant
@@ -76,33 +101,78 @@ final class UnitGate: Sendable {
             guard state.admitted.first == entrant else { preconditionFailure("left the gate without having entered") }
             state.admitted.removeFirst()
             if let next = state.admitted.first {
-                grant(next, unit, shared)
+                grant(next, &state, unit, shared)
                 return nil
             }
             change(to: state.writeHolds > 0 ? .writesWait : .open, unit, shared, nil)
+            admitVisitors(&state)
             if state.later.isEmpty { return nil }
             state.admitted = state.later
             state.later = []
-            return close(unit, shared)
+            return close(&state, unit, shared)
         }
         closing?.leave()
     }
 
     /// Closes, with the lock held. The barrier calls back when every connection has drained; it is left without the lock,
     /// because it may be the last to be.
-    private func close(_ unit: UnitRuntime, _ shared: SharedState) -> Barrier {
+    private func close(_ state: inout State, _ unit: UnitRuntime, _ shared: SharedState) -> Barrier {
         let barrier = Barrier { [self] in
-            state.withLock { state in
+            self.state.withLock { state in
                 guard let first = state.admitted.first else { preconditionFailure("a gate that closed for nobody") }
-                grant(first, unit, shared)
+                grant(first, &state, unit, shared)
             }
+        }
+        if state.visitors > 0 {
+            barrier.enter()
+            state.visitorsBarrier = barrier
         }
         change(to: .closed, unit, shared, barrier)
         return barrier
     }
 
-    private func grant(_ entrant: Entrant, _ unit: UnitRuntime, _ shared: SharedState) {
-        shared.post(.gateEntered(entrant, unit), to: entrant.connection.reactor)
+    private func grant(_ entrant: Entrant, _ state: inout State, _ unit: UnitRuntime, _ shared: SharedState) {
+        if let connection = entrant.connection {
+            shared.post(.gateEntered(entrant, unit), to: connection.reactor)
+        } else {
+            state.callbacks.removeValue(forKey: entrant.ticket)?()
+        }
+    }
+
+    // MARK: Threads that write beside the reactors
+
+    /// Waits until the gate is open, and keeps it from letting anybody in until `endVisit`. For one piece of work on the
+    /// medium by a thread of its own.
+    func visit() {
+        let admitted = DispatchSemaphore(value: 0)
+        state.withLock { state in
+            if state.admitted.isEmpty && state.writeHolds == 0 {
+                state.visitors += 1
+                admitted.signal()
+            } else {
+                state.waitingVisitors.append { admitted.signal() }
+            }
+        }
+        admitted.wait()
+    }
+
+    /// The piece of work is done.
+    func endVisit() {
+        let barrier: Barrier? = state.withLock { state in
+            state.visitors -= 1
+            guard state.visitors == 0 else { return nil }
+            defer { state.visitorsBarrier = nil }
+            return state.visitorsBarrier
+        }
+        barrier?.leave()
+    }
+
+    private func admitVisitors(_ state: inout State) {
+        guard state.writeHolds == 0 else { return }
+        let waiting = state.waitingVisitors
+        state.waitingVisitors = []
+        state.visitors += waiting.count
+        for visitor in waiting { visitor() }
     }
 
     // MARK: Writes that have to wait
@@ -124,7 +194,9 @@ final class UnitGate: Sendable {
     func releaseWrites(unit: UnitRuntime, shared: SharedState) {
         state.withLock { state in
             state.writeHolds -= 1
-            if state.writeHolds == 0, state.admitted.isEmpty { change(to: .open, unit, shared, nil) }
+            guard state.writeHolds == 0, state.admitted.isEmpty else { return }
+            change(to: .open, unit, shared, nil)
+            admitVisitors(&state)
         }
     }
 

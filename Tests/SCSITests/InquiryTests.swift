@@ -192,8 +192,8 @@ import Testing
     @Test func blockDeviceCharacteristics() {
         var unit = Fixture.unit()
         #expect(
-            unit.data("12 01 B1 00 FF 00") == bytes("00 B1 003C 0001  // MEDIUM ROTATION RATE: non-rotating")
-                + zeros(58))
+            unit.data("12 01 B1 00 FF 00")
+                == bytes("00 B1 003C 0001 00 40  // MEDIUM ROTATION RATE: non-rotating; WABEREQ 1") + zeros(56))
     }
 
     @Test func logicalBlockProvisioning() {

@@ -1,0 +1,71 @@
+import Glibc
+import ISCSI
+import SCSI
+import Synchronization
+
+/// Work of a command that a thread of its own does, because it takes long and is many system calls in a row.
+final class Offload: Sendable {
+    let task: TaskIndex
+    private let cancelled = Atomic<Bool>(false)
+
+    init(task: TaskIndex) { self.task = task }
+
+    /// The command was aborted, or its connection ends: what may stop, stops at the next step.
+    func cancel() { cancelled.store(true, ordering: .relaxed) }
+
+    var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
+}
+
+/// How such work ended.
+enum OffloadOutcome: Sendable {
+    case good
+    case failed(Sense)
+}
+
+extension Connection {
+    /// Puts the task's work on a thread of its own; BUSY where the system gives none. `body` returns the outcome.
+    func offload(
+        _ task: TaskIndex, name: String, _ body: @escaping @Sendable (Offload) -> OffloadOutcome
+    ) -> Bool {
+        let offload = Offload(task: task)
+        let (shared, reference) = (reactor.shared, reference)
+        let started = Thread.start(name: name) {
+            let outcome = body(offload)
+            shared.post(.offloadEnded(reference, offload, outcome), to: reference.reactor)
+        }
+        if started { offloads[task] = offload }
+        return started
+    }
+
+    /// The thread is done; nobody may be waiting for it any more.
+    func offloadEnded(_ offload: Offload, _ outcome: OffloadOutcome) {
+        guard !isClosing, offloads[offload.task] === offload else { return }
+        offloads[offload.task] = nil
+        switch outcome {
+        case .good: succeed(offload.task)
+        case .failed(let sense): fail(offload.task, sense)
+        }
+    }
+
+    // MARK: SANITIZE and FORMAT UNIT
+
+    /// Starts work on the whole medium. It goes on whatever becomes of the command, the session or the connection, as
+    /// SBC-3 4.11 asks; other commands hear from the logical unit that they have to wait.
+    func workOnMedium(_ work: MediumWork, _ task: TaskIndex) {
+        guard let unit else { return }
+        let (shared, logger) = (reactor.shared, reactor.logger)
+        log(.notice, "\(work.isSanitize ? "SANITIZE" : "FORMAT UNIT") of \(unit.target.volumeName) begins")
+        let worker = MediumWorker(unit: unit, work: work, shared: shared, logger: logger)
+        let started = offload(task, name: "medium-work") { _ in worker.run() }
+        guard started else {
+            // Nothing has been touched.
+            unit.withUnit { $0.mediumWorkEnded(failed: false) }
+            machine.respond(task, status: SCSIStatus.busy.rawValue, sense: RawSpan())
+            return reactor.markDirty(self)
+        }
+        if work.answersAtOnce {
+            offloads[task] = nil
+            succeed(task)
+        }
+    }
+}
