@@ -55,12 +55,13 @@ import Testing
             #expect(session.execute([0x48, 0x81, 0, 0, 0, 0, 0, 0, 5, 0], writing: list)?.isGood == true)
             session.wire.disconnect()
         }
-        #expect(
-            eventually {
-                guard let outcome = other.execute([0x00]) else { return false }
-                if outcome.status == 2 { #expect(outcome.additionalSense == 0x041b) }
-                return outcome.isGood
-            })
+        var refusals: Set<UInt16> = []
+        let isReady = eventually {
+            guard let outcome = other.execute([0x00]) else { return false }
+            if !outcome.isGood { refusals.insert(outcome.additionalSense) }
+            return outcome.isGood
+        }
+        #expect(isReady && refusals.isSubset(of: [0x041b]))
         #expect(Self.holds(other, 0x11))
     }
 }
