@@ -43,6 +43,7 @@ extension LogicalUnit {
         switch continuation.cdb.operationCode {
         case .modeSelect6, .modeSelect10: return modeSelect(continuation.cdb, parameterList: list, from: nexus)
         case .unmap: return unmap(parameterList: list)
+        case .extendedCopy: return extendedCopy(parameterList: list, from: nexus)
         case .sanitize: return sanitizeOverwrite(continuation.cdb, parameterList: list)
         case .formatUnit: return formatUnit(continuation.cdb, parameterList: list)
         default: return .checkCondition(.invalidOperationCode)
@@ -78,6 +79,8 @@ extension LogicalUnit {
         case .startStopUnit: startStopUnit(cdb)
         case .sendDiagnostic: sendDiagnostic(cdb)
         case .readCapacity10: readCapacity10(cdb)
+        case .extendedCopy: beginExtendedCopy(cdb, expecting: expected)
+        case .receiveCopyResults: receiveCopyResults(cdb, from: nexus)
         case .sanitize: beginSanitize(cdb, expecting: expected)
         case .formatUnit: beginFormatUnit(cdb, expecting: expected)
         case .preventAllowMediumRemoval: preventAllowMediumRemoval(cdb)

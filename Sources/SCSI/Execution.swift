@@ -39,6 +39,10 @@ public enum Execution: Sendable, Equatable {
     /// and end with `mediumWorkEnded`, whatever becomes of the command. Then, or at once if `answersAtOnce`, GOOD.
     case workOnMedium(MediumWork)
 
+    /// Copy these segments, in order, then GOOD. Every unit that is named has to be one that the initiator may log in
+    /// to, and `LogicalUnit.copyFault` of both has to allow it. What becomes of it goes to `LogicalUnit.copyProgressed`.
+    case extendedCopy(ExtendedCopy)
+
     /// GOOD, without data.
     public static let good = Execution.status(.good, nil)
 

@@ -27,6 +27,8 @@ public struct LogicalUnit: Sendable {
     struct Nexus: Sendable {
         var information: NexusInformation
         var pending: PendingAttentions
+        /// Copies that go on or have ended, for RECEIVE COPY RESULTS.
+        var copies: [CopyStatus] = []
     }
 
     /// Who the unit is.

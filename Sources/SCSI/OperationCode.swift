@@ -55,6 +55,10 @@ public struct OperationCode: RawRepresentable, BitwiseCopyable, Sendable, Hashab
     public static let modeSense10 = Self(rawValue: 0x5A)
     /// Variable length command descriptor blocks (SPC-4 4.2.3).
     public static let variableLength = Self(rawValue: 0x7F)
+    /// EXTENDED COPY (SPC-4 6.4); LID1 is its service action 0.
+    public static let extendedCopy = Self(rawValue: 0x83)
+    /// RECEIVE COPY RESULTS (SPC-4 6.22, 6.23).
+    public static let receiveCopyResults = Self(rawValue: 0x84)
     /// READ (16) (SBC-3 5.13).
     public static let read16 = Self(rawValue: 0x88)
     /// COMPARE AND WRITE (SBC-3 5.2).
@@ -93,6 +97,12 @@ public struct OperationCode: RawRepresentable, BitwiseCopyable, Sendable, Hashab
 
 /// Service actions of the operation codes that have them.
 enum ServiceAction {
+    /// LID1, of EXTENDED COPY (SPC-4 6.4).
+    static let extendedCopyLID1: UInt16 = 0x00
+    /// COPY STATUS (LID1), of RECEIVE COPY RESULTS (SPC-4 6.22).
+    static let copyStatus: UInt16 = 0x00
+    /// OPERATING PARAMETERS, of RECEIVE COPY RESULTS (SPC-4 6.23).
+    static let operatingParameters: UInt16 = 0x03
     /// OVERWRITE, of SANITIZE (SBC-3 5.24.2.2).
     static let sanitizeOverwrite: UInt16 = 0x01
     /// BLOCK ERASE, of SANITIZE (SBC-3 5.24.2.3).

@@ -16,6 +16,8 @@ public enum SenseKey: UInt8, BitwiseCopyable, Sendable {
     case unitAttention = 0x6
     /// The blocks are protected from this.
     case dataProtect = 0x7
+    /// A copy stopped: a unit that it names, or the copying itself, failed.
+    case copyAborted = 0xA
     /// The command was aborted; it may be repeated.
     case abortedCommand = 0xB
     /// The data sent and the data on the medium differ.

@@ -92,6 +92,15 @@ struct SupportedCommand: Sendable {
         Self(.modeSelect10, [0x13, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0x04]),
         Self(.modeSense10, [0x18, 0xFF, 0xFF, 0, 0, 0, 0xFF, 0xFF, 0x04]),
         writeSame32,
+        Self(
+            .extendedCopy, serviceAction: ServiceAction.extendedCopyLID1,
+            [0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
+        Self(
+            .receiveCopyResults, serviceAction: ServiceAction.copyStatus,
+            [0xFF, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
+        Self(
+            .receiveCopyResults, serviceAction: ServiceAction.operatingParameters,
+            [0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
         Self(.read16, [0xF8] + tail16),
         Self(
             .compareAndWrite,

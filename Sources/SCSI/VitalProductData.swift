@@ -4,6 +4,7 @@ enum VitalProductData: UInt8, CaseIterable {
     case unitSerialNumber = 0x80
     case deviceIdentification = 0x83
     case extendedInquiry = 0x86
+    case thirdPartyCopy = 0x8F
     case blockLimits = 0xB0
     case blockDeviceCharacteristics = 0xB1
     case logicalBlockProvisioning = 0xB2
@@ -16,6 +17,7 @@ enum VitalProductData: UInt8, CaseIterable {
             case .unitSerialNumber: Self.serialNumber(identity)
             case .deviceIdentification: Self.designators(identity, port: port)
             case .extendedInquiry: Self.extendedInquiryContents
+            case .thirdPartyCopy: Self.thirdPartyCopyContents
             case .blockLimits: Self.blockLimits(geometry)
             case .blockDeviceCharacteristics: Self.characteristics(geometry)
             case .logicalBlockProvisioning: Self.provisioning(geometry)

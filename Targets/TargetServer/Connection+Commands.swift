@@ -87,6 +87,7 @@ extension Connection {
             jobs[task.index].work = .parameterList
             continuations[task] = continuation
             collect(task, wanted)
+        case .extendedCopy(let copy): extendedCopy(copy, task)
         case .workOnMedium(let work): workOnMedium(work, task)
         case .unmap(let ranges): unmap(ranges, task)
         case .reportLBAStatus(let startingBlock, let allocationLength):

@@ -14,7 +14,8 @@ struct GatePlace {
 extension Connection {
     // MARK: Waiting at the gate
 
-    private var runningRequests: Int { requestsInFlight - parkedRequests.count }
+    /// What another thread does waits at the gate by itself.
+    private var runningRequests: Int { requestsInFlight - parkedRequests.count - offloadedRequests }
 
     /// Keeps a request back while the gate is not open; false when it may go.
     func parks(_ request: BlockRequest) -> Bool {
@@ -85,6 +86,7 @@ extension Connection {
     /// The connection ends: what the gate keeps back is not executed, what waits for the unit does not want it any more.
     func dropParked() {
         gatePlaces = gatePlaces.filter { $0.value.isInside }
+        for offload in offloads.values { offload.cancel() }
         let waiting = parkedRequests
         parkedRequests = []
         for request in waiting { dropped(request) }

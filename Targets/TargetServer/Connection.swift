@@ -59,6 +59,8 @@ final class Connection {
     var gatePlaces: [TaskIndex: GatePlace] = [:]
     /// Commands whose work another thread does.
     var offloads: [TaskIndex: Offload] = [:]
+    /// How many of the requests in flight are such work.
+    var offloadedRequests = 0
     /// Ranges of UNMAP commands that are still to be punched.
     var unmapRanges: [TaskIndex: [BlockRange]] = [:]
     /// All that was negotiated, for text requests and `status`.

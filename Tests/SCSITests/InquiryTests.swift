@@ -13,7 +13,7 @@ import Testing
                     06           // VERSION: SPC-4
                     12           // NORMACA 0, HISUP 1, RESPONSE DATA FORMAT 2
                     5B           // ADDITIONAL LENGTH 91
-                    00           // SCCS 0, TPGS 0, 3PC 0, PROTECT 0
+                    08           // SCCS 0, TPGS 0, 3PC 1, PROTECT 0
                     10           // MULTIP 1
                     02           // CMDQUE 1
                     5241434B20202020                  // T10 VENDOR IDENTIFICATION "RACK    "
@@ -67,8 +67,8 @@ import Testing
             pages
                 == bytes(
                     """
-                    00 00 0007           // type, page 00h, PAGE LENGTH
-                    00 80 83 86 B0 B1 B2
+                    00 00 0008           // type, page 00h, PAGE LENGTH
+                    00 80 83 86 8F B0 B1 B2
                     """))
         for page in pages!.dropFirst(4) {
             let block = CommandDescriptorBlock([0x12, 0x01, page, 0x00, 0xFF, 0x00])

@@ -34,7 +34,7 @@ import Testing
             Array(data.prefix(12))
                 == bytes(
                     """
-                    00000170     // COMMAND DATA LENGTH: 46 commands
+                    00000188     // COMMAND DATA LENGTH: 49 commands
                     00 00        // TEST UNIT READY
                     0000         // SERVICE ACTION
                     00 00        // CTDP, SERVACTV 0
@@ -48,7 +48,7 @@ import Testing
         var unit = Fixture.unit(BlockGeometry(blockLengthBytes: 512, blockCount: 1 << 20, isThin: isThin))
         let listed = Self.entries(&unit)
         #expect(Set(listed).count == listed.count)
-        #expect(listed.count == (isThin ? 46 : 41))
+        #expect(listed.count == (isThin ? 49 : 44))
         for code in UInt8.min...UInt8.max {
             for action: UInt8 in 0..<32 {
                 let known = listed.contains { $0.code == code && ($0.action == nil || $0.action == UInt16(action)) }
@@ -133,7 +133,7 @@ import Testing
     @Test func timeoutsOnRequest() {
         var unit = Fixture.unit()
         let data = unit.data("A3 0C 80 00 00 00 00 00 FF FF 00 00")!
-        #expect(data.count == 4 + 46 * 20)
+        #expect(data.count == 4 + 49 * 20)
         for offset in stride(from: 4, to: data.count, by: 20) {
             #expect(data[offset + 5] & 0x02 != 0)
             #expect(Array(data[(offset + 8)..<(offset + 10)]) == bytes("000A"))
