@@ -90,5 +90,8 @@ let package = Package(
         .executableTarget(
             name: "iscsi-load", dependencies: ["ISCSI", histogram, argumentParser], path: "Tests/Benchmarks/iscsi-load",
             swiftSettings: house),
+        .executableTarget(
+            name: "block-stamp", dependencies: ["CLinux", argumentParser], path: "Tests/RackLab/block-stamp",
+            swiftSettings: house, linkerSettings: standalone),
     ]
 )

@@ -4,8 +4,12 @@ import Synchronization
 public enum PathCheckResult: Hashable, Sendable, CustomStringConvertible {
     /// Takes I/O.
     case up
-    /// Answers, and will not take I/O now (ALUA standby, unavailable, in transition).
+    /// Takes I/O, where another path is to be preferred (ALUA active/non-optimized).
+    case nonOptimized
+    /// Answers, and will not take I/O now (ALUA standby, offline, in transition).
     case standby(String)
+    /// Answers that its port was taken out of service (ALUA unavailable).
+    case unavailable
     /// Does not take I/O; why.
     case down(String)
     /// No answer for so many seconds; the check still hangs in the kernel.
@@ -15,6 +19,8 @@ public enum PathCheckResult: Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .up: "up"
+        case .nonOptimized: "up (ALUA active/non-optimized)"
+        case .unavailable: "standby (ALUA unavailable)"
         case .standby(let why): "standby (\(why))"
         case .down(let why): "down (\(why))"
         case .unanswered(let seconds): "unanswered for \(seconds.rounded()) s"
@@ -40,12 +46,15 @@ public final class PathChecker: Sendable {
     public let node: String
     /// How it is asked.
     public let method: Method
+    /// The target port that the path leads to, where it is known: then the state of its group is asked for, too.
+    public let relativeTargetPort: UInt16?
     private let startedAt = Mutex<ContinuousClock.Instant?>(nil)
 
     /// A checker for one path's node (`/dev/sdb`).
-    public init(node: String, method: Method = .testUnitReady) {
+    public init(node: String, method: Method = .testUnitReady, relativeTargetPort: UInt16? = nil) {
         self.node = node
         self.method = method
+        self.relativeTargetPort = relativeTargetPort
     }
 
     /// Asks the path; returns at the deadline at the latest.
@@ -80,12 +89,28 @@ public final class PathChecker: Sendable {
                 // Unit attentions are news, not failures: each is reported once, so ask again. Bounded.
                 for _ in 0..<8 {
                     let outcome = try device.testUnitReady(timeoutMilliseconds: timeoutMilliseconds)
-                    if let result = Self.judge(outcome) { return result }
+                    guard let result = Self.judge(outcome) else { continue }
+                    guard result == .up, let relativeTargetPort else { return result }
+                    let state = try device.accessState(
+                        ofPort: relativeTargetPort, timeoutMilliseconds: timeoutMilliseconds)
+                    return Self.judge(accessState: state)
                 }
                 return .down("unit attentions without end")
             }
         } catch {
             return .down(error.cause)
+        }
+    }
+
+    /// What the state of its group means for a path that is ready. A unit that does not tell has one state only.
+    public static func judge(accessState: UInt8?) -> PathCheckResult {
+        switch accessState {
+        case nil, 0x0, 0x4: .up
+        case 0x1: .nonOptimized
+        case 0x2: .standby("ALUA standby")
+        case 0x3: .unavailable
+        case 0xE: .standby("ALUA offline")
+        default: .standby("ALUA transition")
         }
     }
 
@@ -111,7 +136,7 @@ public final class PathChecker: Sendable {
         case (6, _, _): return nil
         case (2, 0x04, 0x0A): return .standby("ALUA transition")
         case (2, 0x04, 0x0B): return .standby("ALUA standby")
-        case (2, 0x04, 0x0C): return .standby("ALUA unavailable")
+        case (2, 0x04, 0x0C): return .unavailable
         case (5, 0x25, _): return .down("the target no longer has this unit")
         default:
             let codes = [sense.key, sense.code, sense.qualifier].map { String($0, radix: 16) }

@@ -163,6 +163,12 @@ public struct SCSIDevice: Hashable, Sendable {
             .compactMap { SCSIDevice($0, files: files) }
     }
 
+    /// Whether the unit said, when it was found, that it is not to be reached by this port now (PERIPHERAL QUALIFIER 001b,
+    /// SPC-4, 6.6.2): the kernel makes no disk of it then.
+    public func isNotConnected(files: HostFiles = HostFiles()) -> Bool {
+        files.bytes(folder + "/inquiry", limitBytes: 4096)?.first.map { $0 >> 5 == 1 } ?? false
+    }
+
     // MARK: - Changing
 
     /// Sets the state to running or offline.

@@ -51,6 +51,9 @@ static inline int rack_ofd_lock(int fd, int exclusive) {
     return fcntl(fd, 37 /* F_OFD_SETLK */, &request) < 0 ? errno : 0;
 }
 
+/// O_DIRECT, which is hidden without _GNU_SOURCE and differs between processors.
+static const int rack_direct_mode = __O_DIRECT;
+
 /// open(2) of what exists: the descriptor, or the negative errno.
 static inline int rack_open(const char *path, int flags) {
     int fd = open(path, flags | O_CLOEXEC);

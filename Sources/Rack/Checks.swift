@@ -63,6 +63,34 @@ struct Checks {
         }
     }
 
+    /// The numbers of the target port groups of a volume, those of single portals among them, have to differ.
+    private mutating func checkPortGroups(of volume: Declarations.Volume, hosts: [String]) {
+        guard let rack = declared.name else { return }
+        var single: [UInt16: (host: String, line: Int)] = [:]
+        var named: [UInt16: (host: String, group: String, line: Int)] = [:]
+        let portals = Set(hosts).sorted().flatMap { host in (portalsOfHost[host] ?? []).map { (host, $0) } }
+        for (host, portal) in portals where portal.group == nil {
+            if let tag = tag(of: portal, on: host) { single[tag] = (host, portal.position.line) }
+        }
+        for (host, portal) in portals {
+            guard let group = portal.group else { continue }
+            let number = Derivation.portGroup(rack: rack.value, host: host, group: group.value)
+            let other: String
+            if let portal = single[number] {
+                other = "host \(portal.host)'s portal on line \(portal.line)"
+            } else if let known = named[number], (known.host, known.group) != (host, group.value) {
+                other = "host \(known.host)'s group \(known.group) on line \(known.line)"
+            } else {
+                named[number] = (host, group.value, group.position.line)
+                continue
+            }
+            problems.error(
+                group.position,
+                "host \(host): group \(quoted(group.value)) comes to the number \(number) of \(other), and both serve "
+                    + volume.label, "write another name")
+        }
+    }
+
     /// The tag of a portal, given or derived; nil when what it is derived from is missing.
     private mutating func tag(of portal: Declarations.Portal, on host: String) -> UInt16? {
         if let tag = portal.tag { return UInt16(tag.value) }
@@ -133,7 +161,10 @@ struct Checks {
             if let hosts = volume.hosts {
                 checkHosts(of: volume, hosts, known: knownHosts, names: hostNames)
                 let names = hosts.value.map(\.value)
-                if examinedHostSets.insert(names).inserted { checkTags(of: volume, hosts: names) }
+                if examinedHostSets.insert(names).inserted {
+                    checkTags(of: volume, hosts: names)
+                    checkPortGroups(of: volume, hosts: names)
+                }
                 for host in hosts.value {
                     guard let path = volume.path else { continue }
                     let use = HostPath(host: host.value, path: path.value)

@@ -7,6 +7,7 @@ struct Declarations {
         let address: Located<NetworkAddress>?
         let port: UInt16
         let tag: Located<UInt64>?
+        let group: Located<String>?
     }
 
     struct Host {
@@ -146,13 +147,15 @@ extension Reader {
     }
 
     private mutating func portal(_ tree: Tree, _ label: String) -> Declarations.Portal? {
-        guard let fields = fields(tree, label, known: ["network", "address", "port", "tag"]) else { return nil }
+        let known = ["network", "address", "port", "tag", "group"]
+        guard let fields = fields(tree, label, known: known) else { return nil }
         let port = integer(fields, "port", 1...65535, example: nil)
         return Declarations.Portal(
             position: fields.position, network: name(fields, "network", .label, example: "network: san0"),
             address: address(fields, "address", example: "address: 10.77.0.21"),
             port: port.map { UInt16($0.value) } ?? Rack.Portal.defaultPort,
-            tag: integer(fields, "tag", 1...65535, example: nil))
+            tag: integer(fields, "tag", 1...65535, example: nil),
+            group: name(fields, "group", .label, example: nil))
     }
 
     private mutating func client(_ tree: Tree, _ label: String) -> Declarations.Client? {

@@ -9,6 +9,7 @@
 /// | --- | --- | --- |
 /// | WWID | `RACK/volume/NAME/wwid` | the digit 3, then the low 60 bits of D |
 /// | portal tag | `RACK/host/NAME/portal/ADDRESS:PORT/tag` | 1 + D mod 65535 |
+/// | target port group with a name | `RACK/host/NAME/group/GROUP/id` | 1 + D mod 65535 |
 /// | ISID base | `RACK/client/NAME/isid` | `80`, the high 24 bits of D, `0000` |
 /// | reservation key | `RACK/client/NAME/key` | D, or 1 when D is 0 |
 ///
@@ -33,6 +34,10 @@ enum Derivation {
 
     static func tag(rack: String, host: String, endpoint: String) -> UInt16 {
         UInt16(1 + number(rack, "host", host, "portal", endpoint, "tag") % 65535)
+    }
+
+    static func portGroup(rack: String, host: String, group: String) -> UInt16 {
+        UInt16(1 + number(rack, "host", host, "group", group, "id") % 65535)
     }
 
     static func isidBase(rack: String, client: String) -> UInt64 {

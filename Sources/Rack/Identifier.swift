@@ -10,6 +10,8 @@ public struct Identifier: Sendable, Equatable {
         case mapUUID = "map UUID"
         /// Target portal group tag and relative target port of a portal.
         case tag
+        /// Number of a target port group that the file names; a portal without one is a group by its tag.
+        case portGroup = "port group"
         /// iSCSI initiator name of a client.
         case initiatorName = "initiator"
         /// Base of a client's initiator session ids.
@@ -52,6 +54,12 @@ extension Inventory {
                     Identifier(
                         object: "portal \(host.name)/\(portal.endpoint)", kind: .tag, value: "\(portal.tag)",
                         isSetByHand: portal.tagIsSetByHand))
+                if let group = portal.groupName {
+                    rows.append(
+                        Identifier(
+                            object: "portal \(host.name)/\(portal.endpoint)", kind: .portGroup,
+                            value: "\(portal.groupIdentifier) (\(group))", isSetByHand: false))
+                }
             }
         }
         for client in clients {

@@ -68,6 +68,12 @@ public struct Portal: Sendable, Equatable {
     public let tag: UInt16
     /// True when the file gives the tag.
     public let tagIsSetByHand: Bool
+    /// The name of the target port group (SPC-4, 5.15) that it shares with other portals of its host; nil for a group of
+    /// its own.
+    public let groupName: String?
+    /// TARGET PORT GROUP, 1...65535: derived from the group's name, or else the tag. Distinct among all groups of any one
+    /// volume.
+    public let groupIdentifier: UInt16
 
     /// `ADDRESS:PORT`, with an IPv6 address in brackets, as iSCSI's TargetAddress wants it (RFC 7143, 13.8).
     public var endpoint: String { Self.endpoint(address: address, port: port) }

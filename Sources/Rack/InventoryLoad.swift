@@ -155,20 +155,26 @@ extension StorageHost {
             guard let address = portal.address?.value.description else { return nil }
             return Portal(
                 rack: rack, host: name, network: portal.network?.value, address: address, port: portal.port,
-                tagByHand: portal.tag.map { UInt16($0.value) })
+                tagByHand: portal.tag.map { UInt16($0.value) }, groupName: portal.group?.value)
         }
     }
 }
 
 extension Portal {
-    init(rack: String, host: String, network: String?, address: String, port: UInt16, tagByHand: UInt16?) {
+    init(
+        rack: String, host: String, network: String?, address: String, port: UInt16, tagByHand: UInt16?,
+        groupName: String? = nil
+    ) {
         self.network = network
         self.address = address
         self.port = port
-        tag =
+        let tag =
             tagByHand
             ?? Derivation.tag(rack: rack, host: host, endpoint: Self.endpoint(address: address, port: port))
+        self.tag = tag
         tagIsSetByHand = tagByHand != nil
+        self.groupName = groupName
+        groupIdentifier = groupName.map { Derivation.portGroup(rack: rack, host: host, group: $0) } ?? tag
     }
 }
 

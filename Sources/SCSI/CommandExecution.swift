@@ -14,11 +14,19 @@ extension LogicalUnit {
         default: break
         }
         if let attention = takeAttention(for: nexus) { return .checkCondition(attention.sense) }
+        if hasReservationConflict(cdb, from: nexus) { return .status(.reservationConflict, nil) }
+        if let fault = accessFault(cdb, from: nexus) { return .checkCondition(fault) }
         if let fault = medium.fault, !mayPassUnusableMedium(cdb) { return .checkCondition(fault) }
         switch MediaOperation.decode(cdb, geometry) {
         case .operation(let operation): return media(operation, expecting: expected)
         case .failed(let sense): return .checkCondition(sense)
         case .notMediaCommand: break
+        }
+        if cdb.operationCode == .persistentReserveIn || cdb.operationCode == .persistentReserveOut {
+            // A service action that is not there is a field of theirs, and no command of its own.
+            if let fault = cdb.controlFault { return .checkCondition(fault) }
+            return cdb.operationCode == .persistentReserveIn
+                ? persistentReserveIn(cdb) : beginPersistentReserveOut(cdb, expecting: expected)
         }
         guard isSupported(cdb) else {
             let knowsCode = supportedCommands.contains { $0.operationCode == cdb.operationCode }
@@ -46,6 +54,8 @@ extension LogicalUnit {
         case .extendedCopy: return extendedCopy(parameterList: list, from: nexus)
         case .sanitize: return sanitizeOverwrite(continuation.cdb, parameterList: list)
         case .formatUnit: return formatUnit(continuation.cdb, parameterList: list)
+        case .maintenanceOut: return setTargetPortGroups(parameterList: list, from: nexus)
+        case .persistentReserveOut: return persistentReserveOut(continuation.cdb, parameterList: list)
         default: return .checkCondition(.invalidOperationCode)
         }
     }
@@ -90,8 +100,14 @@ extension LogicalUnit {
         case .serviceActionIn16:
             cdb.serviceAction == ServiceAction.readCapacity16 ? readCapacity16(cdb) : getLBAStatus(cdb)
         case .maintenanceIn:
-            cdb.serviceAction == ServiceAction.reportSupportedOperationCodes
-                ? reportSupportedOperationCodes(cdb) : reportSupportedTaskManagementFunctions(cdb)
+            switch cdb.serviceAction {
+            case ServiceAction.reportTargetPortGroups: reportTargetPortGroups(cdb)
+            case ServiceAction.reportSupportedOperationCodes: reportSupportedOperationCodes(cdb)
+            default: reportSupportedTaskManagementFunctions(cdb)
+            }
+        case .maintenanceOut: beginSetTargetPortGroups(cdb, expecting: expected)
+        case .reserve6, .reserve10: reserve(cdb, from: nexus)
+        case .release6, .release10: release(cdb, from: nexus)
         default: .checkCondition(.invalidOperationCode)
         }
     }

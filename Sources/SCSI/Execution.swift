@@ -43,6 +43,14 @@ public enum Execution: Sendable, Equatable {
     /// to, and `LogicalUnit.copyFault` of both has to allow it. What becomes of it goes to `LogicalUnit.copyProgressed`.
     case extendedCopy(ExtendedCopy)
 
+    /// Keep these states on stable storage, give them to the unit by `LogicalUnit.changeAccess`, then answer GOOD; where
+    /// that cannot be, `Sense.setTargetPortGroupsCommandFailed`.
+    case setTargetPortGroups([TargetPortGroupChange])
+
+    /// Ask `LogicalUnit.reservationOutcome` when no other change of the unit's reservations is under way; keep a change on
+    /// stable storage, give it to `commit`, end the tasks of its victims, then answer.
+    case persistentReserveOut(PersistentReserveOut)
+
     /// GOOD, without data.
     public static let good = Execution.status(.good, nil)
 

@@ -2,7 +2,7 @@ extension LogicalUnit {
     /// INQUIRY (SPC-4 6.6).
     func inquiry(_ cdb: CommandDescriptorBlock, from nexus: NexusHandle) -> Execution {
         if let fault = InquiryData.fieldFault(cdb) { return .checkCondition(fault) }
-        let bytes: [UInt8]
+        var bytes: [UInt8]
         if cdb.byte(1) & 0x01 == 0 {
             bytes = InquiryData.standard(identity)
         } else {
@@ -11,6 +11,8 @@ extension LogicalUnit {
             }
             bytes = page.bytes(identity, geometry, port: port(of: nexus))
         }
+        // PERIPHERAL QUALIFIER 001b: no unit is to be reached by this port now (SPC-4 5.15.2.4.5).
+        if accessState(of: nexus) == .unavailable || accessState(of: nexus) == .offline { bytes[0] |= 0x20 }
         return .parameterData(bytes.cut(to: Int(cdb.uint16(at: 3))))
     }
 }
@@ -34,7 +36,7 @@ enum InquiryData {
             0x06,  // VERSION: SPC-4
             0x12,  // NORMACA 0, HISUP 1, RESPONSE DATA FORMAT 2
             91,  // ADDITIONAL LENGTH
-            0x08,  // SCCS 0, TPGS 0, 3PC 1, PROTECT 0
+            0x38,  // SCCS 0, TPGS 3: implicit and explicit; 3PC 1, PROTECT 0
             identity.ports.count > 1 ? 0x10 : 0x00,  // MULTIP
             0x02,  // CMDQUE 1
         ]

@@ -8,6 +8,9 @@ public struct LogicalUnitFlags: OptionSet, BitwiseCopyable, Sendable {
     public static let requiresInspection = Self(rawValue: 1)
     /// D_SENSE of the Control mode page: sense data goes out in descriptor format.
     public static let descriptorSense = Self(rawValue: 2)
+    /// A target port group of the unit is not active, or the unit is reserved: some nexuses have to go through
+    /// `LogicalUnit.begin`. Whether one of them is meant, `LogicalUnit.isRestricted` says.
+    public static let restrictsAccess = Self(rawValue: 4)
 }
 
 /// A logical unit of type direct access block device (SPC-4, SBC-3) as a state machine without I/O.
@@ -44,6 +47,16 @@ public struct LogicalUnit: Sendable {
     /// SANITIZE and FORMAT UNIT.
     var medium = MediumState.usable
     var nexuses: [NexusHandle: Nexus] = [:]
+    /// The target port groups that somebody has changed (see AsymmetricAccess.swift).
+    var groupAccess: [UInt16: TargetPortGroupAccess] = [:]
+    /// Persistent reservations and registrations.
+    public internal(set) var reservations = ReservationState()
+    /// Who holds the unit by RESERVE.
+    var legacyHolder: NexusHandle?
+    /// Whether the server keeps reservations on stable storage: APTPL may be asked for.
+    public var keepsReservations = false
+    /// Changes whenever it may have changed whom a reservation keeps from what.
+    public internal(set) var restrictionVersion: UInt32 = 0
     private var lost: [NexusInformation] = []
     private var nexusesWithAttention = 0
 
@@ -64,7 +77,12 @@ public struct LogicalUnit: Sendable {
 
     /// False when media commands of this nexus may: another one's unit attention does not slow it down.
     public func requiresInspection(of nexus: NexusHandle) -> Bool {
-        inspectsEverybody || nexuses[nexus].map { !$0.pending.isEmpty } ?? false
+        inspectsEverybody || isRestricted(nexus) || nexuses[nexus].map { !$0.pending.isEmpty } ?? false
+    }
+
+    /// Whether the state of its port or a reservation may keep a nexus from media commands.
+    public func isRestricted(_ nexus: NexusHandle) -> Bool {
+        !accessState(of: nexus).isActive || !isUnrestricted(nexus)
     }
 
     private var inspectsEverybody: Bool {
@@ -83,6 +101,7 @@ public struct LogicalUnit: Sendable {
     private func flags(_ inspect: Bool) -> LogicalUnitFlags {
         var flags: LogicalUnitFlags = inspect ? .requiresInspection : []
         if mode.descriptorSense { flags.insert(.descriptorSense) }
+        if restrictsAccess || isReserved { flags.insert(.restrictsAccess) }
         return flags
     }
 
@@ -114,6 +133,7 @@ public struct LogicalUnit: Sendable {
     public mutating func nexusLost(_ handle: NexusHandle) {
         guard let nexus = nexuses.removeValue(forKey: handle) else { return }
         if !nexus.pending.isEmpty { nexusesWithAttention -= 1 }
+        if legacyHolder == handle { releaseLegacyReservation() }
         if lost.count == Self.maximumLostNexuses { lost.removeFirst() }
         lost.append(nexus.information)
     }
@@ -163,6 +183,8 @@ public struct LogicalUnit: Sendable {
     /// The same for another reset of the 29h family, such as a target reset (`.busReset`).
     public mutating func reset(_ attention: UnitAttention) {
         mode = ModeParameters()
+        // Persistent reservations outlive it.
+        if legacyHolder != nil { releaseLegacyReservation() }
         raise(attention)
     }
 

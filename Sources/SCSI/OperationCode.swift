@@ -15,6 +15,14 @@ public struct OperationCode: RawRepresentable, BitwiseCopyable, Sendable, Hashab
     public static let read6 = Self(rawValue: 0x08)
     /// WRITE (6) (SBC-3 5.31).
     public static let write6 = Self(rawValue: 0x0A)
+    /// RESERVE (6) (SPC-2 7.21).
+    public static let reserve6 = Self(rawValue: 0x16)
+    /// RELEASE (6) (SPC-2 7.17).
+    public static let release6 = Self(rawValue: 0x17)
+    /// RESERVE (10) (SPC-2 7.22).
+    public static let reserve10 = Self(rawValue: 0x56)
+    /// RELEASE (10) (SPC-2 7.18).
+    public static let release10 = Self(rawValue: 0x57)
     /// INQUIRY (SPC-4 6.6).
     public static let inquiry = Self(rawValue: 0x12)
     /// MODE SELECT (6) (SPC-4 6.12).
@@ -77,12 +85,24 @@ public struct OperationCode: RawRepresentable, BitwiseCopyable, Sendable, Hashab
     public static let synchronizeCache16 = Self(rawValue: 0x91)
     /// WRITE SAME (16) (SBC-3 5.41).
     public static let writeSame16 = Self(rawValue: 0x93)
+    /// RECEIVE DIAGNOSTIC RESULTS (SPC-4 6.31).
+    public static let receiveDiagnosticResults = Self(rawValue: 0x1C)
+    /// LOG SELECT (SPC-4 6.7).
+    public static let logSelect = Self(rawValue: 0x4C)
+    /// LOG SENSE (SPC-4 6.8).
+    public static let logSense = Self(rawValue: 0x4D)
+    /// PERSISTENT RESERVE IN (SPC-4 6.15).
+    public static let persistentReserveIn = Self(rawValue: 0x5E)
+    /// PERSISTENT RESERVE OUT (SPC-4 6.16).
+    public static let persistentReserveOut = Self(rawValue: 0x5F)
     /// SERVICE ACTION IN (16) (SPC-4 6.41): READ CAPACITY (16) and GET LBA STATUS.
     public static let serviceActionIn16 = Self(rawValue: 0x9E)
     /// REPORT LUNS (SPC-4 6.33).
     public static let reportLUNs = Self(rawValue: 0xA0)
     /// MAINTENANCE IN (SPC-4 6.9): REPORT SUPPORTED OPERATION CODES and ... TASK MANAGEMENT FUNCTIONS.
     public static let maintenanceIn = Self(rawValue: 0xA3)
+    /// MAINTENANCE OUT (SPC-4 6.10): SET TARGET PORT GROUPS.
+    public static let maintenanceOut = Self(rawValue: 0xA4)
     /// READ (12) (SBC-3 5.12).
     public static let read12 = Self(rawValue: 0xA8)
     /// WRITE (12) (SBC-3 5.33).
@@ -115,6 +135,10 @@ enum ServiceAction {
     static let readCapacity16: UInt16 = 0x10
     /// GET LBA STATUS, of SERVICE ACTION IN (16) (SBC-3 5.5).
     static let getLBAStatus: UInt16 = 0x12
+    /// REPORT TARGET PORT GROUPS, of MAINTENANCE IN (SPC-4 6.37).
+    static let reportTargetPortGroups: UInt16 = 0x0A
+    /// SET TARGET PORT GROUPS, of MAINTENANCE OUT (SPC-4 6.45).
+    static let setTargetPortGroups: UInt16 = 0x0A
     /// REPORT SUPPORTED OPERATION CODES, of MAINTENANCE IN (SPC-4 6.35).
     static let reportSupportedOperationCodes: UInt16 = 0x0C
     /// REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS, of MAINTENANCE IN (SPC-4 6.36).

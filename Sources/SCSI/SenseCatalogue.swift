@@ -158,3 +158,15 @@ extension Sense {
     /// COMMANDS CLEARED BY ANOTHER INITIATOR, 2Fh/00h; as a unit attention, see `UnitAttention`.
     public static let commandsClearedByAnotherInitiator = Self(.unitAttention, additionalSenseCode: 0x2F00)
 }
+
+/// What PERSISTENT RESERVE OUT answers.
+extension Sense {
+    /// INVALID RELEASE OF PERSISTENT RESERVATION, 26h/04h: RELEASE of the holder, with another type.
+    public static let invalidReleaseOfPersistentReservation = Self(.illegalRequest, additionalSenseCode: 0x2604)
+
+    /// INSUFFICIENT REGISTRATION RESOURCES, 55h/04h.
+    public static let insufficientRegistrationResources = Self(.illegalRequest, additionalSenseCode: 0x5504)
+
+    /// INSUFFICIENT RESERVATION RESOURCES, 55h/02h: the state cannot be kept on stable storage.
+    public static let insufficientReservationResources = Self(.illegalRequest, additionalSenseCode: 0x5502)
+}

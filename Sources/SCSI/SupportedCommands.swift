@@ -56,6 +56,22 @@ struct SupportedCommand: Sendable {
         return command
     }()
 
+    private static let reportTargetPortGroups: SupportedCommand = {
+        var command = Self(
+            .maintenanceIn, serviceAction: ServiceAction.reportTargetPortGroups,
+            [0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04])
+        command.usage[1] |= 0xE0  // PARAMETER DATA FORMAT
+        return command
+    }()
+
+    private static func reserveIn(_ action: UInt16) -> Self {
+        Self(.persistentReserveIn, serviceAction: action, [0, 0, 0, 0, 0, 0xFF, 0xFF, 0x04])
+    }
+
+    private static func reserveOut(_ action: UInt16) -> Self {
+        Self(.persistentReserveOut, serviceAction: action, [0xFF, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x04])
+    }
+
     /// LBA and length of the 10, 12 and 16-byte layouts, each with GROUP NUMBER (ignored) and CONTROL (NACA is looked
     /// at).
     private static let tail10: [UInt8] = [0xFF, 0xFF, 0xFF, 0xFF, 0x00, 0xFF, 0xFF, 0x04]
@@ -72,6 +88,8 @@ struct SupportedCommand: Sendable {
         Self(.write6, [0x1F, 0xFF, 0xFF, 0xFF, 0x04]),
         Self(.inquiry, [0x03, 0xFF, 0xFF, 0xFF, 0x04]),
         Self(.modeSelect6, [0x13, 0, 0, 0xFF, 0x04]),
+        Self(.reserve6, [0x1F, 0, 0, 0, 0x04]),
+        Self(.release6, [0x1F, 0, 0, 0, 0x04]),
         Self(.modeSense6, [0x08, 0xFF, 0xFF, 0xFF, 0x04]),
         Self(.startStopUnit, [0x01, 0, 0, 0xF7, 0x04], nominal: 10, recommended: 60),
         Self(.sendDiagnostic, [0xE4, 0, 0xFF, 0xFF, 0x04]),
@@ -90,7 +108,12 @@ struct SupportedCommand: Sendable {
         sanitize(ServiceAction.sanitizeBlockErase),
         sanitize(ServiceAction.sanitizeExitFailureMode),
         Self(.modeSelect10, [0x13, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0x04]),
+        Self(.reserve10, [0x1F, 0, 0, 0, 0, 0, 0, 0, 0x04]),
+        Self(.release10, [0x1F, 0, 0, 0, 0, 0, 0, 0, 0x04]),
         Self(.modeSense10, [0x18, 0xFF, 0xFF, 0, 0, 0, 0xFF, 0xFF, 0x04]),
+        reserveIn(0), reserveIn(1), reserveIn(2), reserveIn(3),
+        reserveOut(0), reserveOut(1), reserveOut(2), reserveOut(3), reserveOut(4), reserveOut(5), reserveOut(6),
+        reserveOut(7),
         writeSame32,
         Self(
             .extendedCopy, serviceAction: ServiceAction.extendedCopyLID1,
@@ -117,12 +140,16 @@ struct SupportedCommand: Sendable {
             [0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
         Self(.serviceActionIn16, serviceAction: ServiceAction.getLBAStatus, tail16),
         Self(.reportLUNs, [0, 0xFF, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
+        reportTargetPortGroups,
         Self(
             .maintenanceIn, serviceAction: ServiceAction.reportSupportedOperationCodes,
             [0x87, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
         Self(
             .maintenanceIn, serviceAction: ServiceAction.reportSupportedTaskManagementFunctions,
             [0x80, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
+        Self(
+            .maintenanceOut, serviceAction: ServiceAction.setTargetPortGroups,
+            [0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
         Self(.read12, [0xF8] + tail12),
         Self(.write12, [0xF8] + tail12),
         Self(.writeAndVerify12, [0xF6] + tail12),

@@ -24,6 +24,16 @@ public enum UnitAttention: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case capacityDataChanged
     /// MODE PARAMETERS CHANGED, 2Ah/01h.
     case modeParametersChanged
+    /// RESERVATIONS PREEMPTED, 2Ah/03h: CLEAR of another I_T nexus.
+    case reservationsPreempted
+    /// REGISTRATIONS PREEMPTED, 2Ah/05h: PREEMPT of another I_T nexus removed this one's registration.
+    case registrationsPreempted
+    /// RESERVATIONS RELEASED, 2Ah/04h: what registrants relied on is gone.
+    case reservationsReleased
+    /// ASYMMETRIC ACCESS STATE CHANGED, 2Ah/06h.
+    case asymmetricAccessStateChanged
+    /// IMPLICIT ASYMMETRIC ACCESS STATE TRANSITION FAILED, 2Ah/07h: the operator's change could not be kept.
+    case implicitTransitionFailed
 
     /// The sense an initiator gets.
     public var sense: Sense { Sense(.unitAttention, additionalSenseCode: additionalSenseCode) }
@@ -42,6 +52,11 @@ public enum UnitAttention: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .inquiryDataChanged: 0x3F03
         case .capacityDataChanged: 0x2A09
         case .modeParametersChanged: 0x2A01
+        case .asymmetricAccessStateChanged: 0x2A06
+        case .implicitTransitionFailed: 0x2A07
+        case .reservationsPreempted: 0x2A03
+        case .registrationsPreempted: 0x2A05
+        case .reservationsReleased: 0x2A04
         }
     }
 

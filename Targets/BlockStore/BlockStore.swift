@@ -16,20 +16,23 @@ public final class BlockStore: Sendable {
     public let fileDescriptor: Int32
     /// The path it was opened by.
     public let path: String
-    /// Whether it was opened for reading only.
-    public let isReadOnly: Bool
+    /// Whether it is open for reading only; `becomeWritable` ends that.
+    public var isReadOnly: Bool { readOnly.load(ordering: .acquiring) }
     /// Whether it is a block device, or else a regular file.
     public let isBlockDevice: Bool
     /// Whether this call to `open` made the file.
     public let wasCreated: Bool
     /// Whether `fallocate` can deallocate a range so that it reads as zeros.
-    public let canPunchHoles: Bool
+    public var canPunchHoles: Bool { punchesHoles.load(ordering: .acquiring) }
     /// Whether `fallocate` can zero a range that stays allocated.
-    public let canZeroRange: Bool
+    public var canZeroRange: Bool { zeroesRanges.load(ordering: .acquiring) }
     /// Device and inode, by which two paths to one file are known to be one.
     public let identity: StoreIdentity
 
     private let length: Atomic<UInt64>
+    private let readOnly: Atomic<Bool>
+    private let punchesHoles: Atomic<Bool>
+    private let zeroesRanges: Atomic<Bool>
     private let failed = Atomic<Bool>(false)
 
     /// Size in bytes, whole blocks; `grow` makes it larger.
@@ -45,16 +48,23 @@ public final class BlockStore: Sendable {
     ) {
         self.fileDescriptor = fileDescriptor
         self.path = path
-        self.isReadOnly = isReadOnly
+        readOnly = Atomic(isReadOnly)
         self.isBlockDevice = isBlockDevice
         self.wasCreated = wasCreated
-        self.canPunchHoles = canPunchHoles
-        self.canZeroRange = canZeroRange
+        punchesHoles = Atomic(canPunchHoles)
+        zeroesRanges = Atomic(canZeroRange)
         self.identity = identity
         length = Atomic(lengthBytes)
     }
 
     deinit { close(fileDescriptor) }
+
+    /// Takes over what opening it again for writing found.
+    func tookWriting(_ abilities: StoreAbilities) {
+        punchesHoles.store(abilities.canPunchHoles, ordering: .releasing)
+        zeroesRanges.store(abilities.canZeroRange, ordering: .releasing)
+        readOnly.store(false, ordering: .releasing)
+    }
 
     /// Remembers that a sync of this store failed, whoever issued it.
     public func markFailed() { failed.store(true, ordering: .releasing) }

@@ -78,11 +78,14 @@ public struct PortalGroupConfiguration: Sendable, Hashable {
     public var portal: PortalAddress
     /// TargetPortalGroupTag, and the relative target port identifier.
     public var tag: UInt16
+    /// TARGET PORT GROUP (SPC-4 5.15): ports of one group have one asymmetric access state.
+    public var group: UInt16
 
-    /// Makes a portal group.
-    public init(portal: PortalAddress, tag: UInt16) {
+    /// Makes a portal group, in a target port group of its own unless one is given.
+    public init(portal: PortalAddress, tag: UInt16, group: UInt16? = nil) {
         self.portal = portal
         self.tag = tag
+        self.group = group ?? tag
     }
 }
 

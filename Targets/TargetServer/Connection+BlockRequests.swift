@@ -227,6 +227,7 @@ extension Connection {
     /// Ends a task without a response. `barrier` is entered and left once its last block request has ended.
     /// Returns whether there was such a task.
     func abort(_ task: TaskIndex, _ barrier: Barrier) -> Bool {
+        dropParked(of: task)
         let busy = jobs[task.index].inFlight > 0
         guard
             machine.abort(

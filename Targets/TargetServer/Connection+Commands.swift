@@ -22,7 +22,7 @@ extension Connection {
         let flags = unit.currentFlags
         let cdb = commandDescriptorBlock(words, additional)
         if flags.contains(.gated) { gateMode = unit.gate.currentMode }
-        if !flags.contains(.requiresInspection) {
+        if !flags.contains(.requiresInspection), !flags.contains(.restrictsAccess) || isUnrestricted(unit) {
             if unit.currentGeometryVersion != geometryVersion { refreshGeometry(unit) }
             switch MediaOperation.decode(cdb, geometry) {
             case .operation(let operation): return beginMedia(operation, task)
@@ -92,6 +92,8 @@ extension Connection {
         case .unmap(let ranges): unmap(ranges, task)
         case .reportLBAStatus(let startingBlock, let allocationLength):
             reportLBAStatus(startingBlock, allocationLength, task)
+        case .setTargetPortGroups(let changes): setTargetPortGroups(changes, task)
+        case .persistentReserveOut(let request): persistentReserveOut(request, task)
         }
     }
 

@@ -14,7 +14,8 @@ struct GatePlace {
 extension Connection {
     // MARK: Waiting at the gate
 
-    /// What another thread does waits at the gate by itself.
+    /// What other threads do is not the gate's: a copy waits there by itself, and what changes reservations or access states
+    /// may itself wait for tasks that the gate keeps back.
     private var runningRequests: Int { requestsInFlight - parkedRequests.count - offloadedRequests }
 
     /// Keeps a request back while the gate is not open; false when it may go.
@@ -71,9 +72,7 @@ extension Connection {
         let waiting = parkedRequests
         parkedRequests = []
         for request in waiting {
-            if request.task != Self.detachedTask, machine.task(request.task).state == .aborted {
-                dropped(request)
-            } else if isKeptBack(request) {
+            if isKeptBack(request) {
                 parkedRequests.append(request)
             } else {
                 if request.task != Self.detachedTask { jobs[request.task.index].hasBegun = true }
@@ -81,6 +80,15 @@ extension Connection {
             }
         }
         reactor.markDirty(self)
+    }
+
+    /// The task is aborted: what the gate keeps back of it is not executed. Whoever has it aborted may be somebody that the
+    /// gate waits for.
+    func dropParked(of task: TaskIndex) {
+        guard !parkedRequests.isEmpty else { return }
+        let waiting = parkedRequests
+        parkedRequests = waiting.filter { $0.task != task }
+        for request in waiting where request.task == task { dropped(request) }
     }
 
     /// The connection ends: what the gate keeps back is not executed, what waits for the unit does not want it any more.

@@ -75,6 +75,14 @@ extension Connection {
             step.refuse(.targetRemoved, cause: "the target was removed during login")
             return answer(step)
         }
+        // Drained since the login began.
+        if let cause = reactor.shared.access.refusal(
+            unit.target, tag: result.targetPortalGroupTag, initiator: result.identity.initiatorName.text)
+        {
+            var step = step
+            step.refuse(.serviceUnavailable, cause: cause)
+            return answer(step)
+        }
         self.unit = unit
         let key = SessionKey(
             initiator: result.identity.initiatorName.text, isid: result.identity.isid, target: target.text,

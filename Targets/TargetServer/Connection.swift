@@ -35,6 +35,9 @@ final class Connection {
     var nexus = NexusHandle(rawValue: 0)
     var geometry = BlockGeometry(blockLengthBytes: 512, blockCount: 1)
     var geometryVersion = UInt32.max
+    /// Whether the port of the nexus or a reservation keeps it from media commands, as of `accessVersion` of the unit.
+    var isRestricted = false
+    var accessVersion = UInt32.max
     var jobs: ContiguousArray<Job> = []
     /// Parameter lists under way, by task: what the logical unit wants back with them.
     var continuations: [TaskIndex: ParameterListContinuation] = [:]
@@ -59,7 +62,7 @@ final class Connection {
     var gatePlaces: [TaskIndex: GatePlace] = [:]
     /// Commands whose work another thread does.
     var offloads: [TaskIndex: Offload] = [:]
-    /// How many of the requests in flight are such work.
+    /// How many of the requests in flight are work of other threads.
     var offloadedRequests = 0
     /// Ranges of UNMAP commands that are still to be punched.
     var unmapRanges: [TaskIndex: [BlockRange]] = [:]
@@ -169,7 +172,7 @@ final class Connection {
         log(.notice, "closing connection: \(reason.explanation)")
         switch reason {
         case .reinstated, .loginTimeout, .pingTimeout: cut()
-        case .targetRemoved, .portalRemoved, .targetReset, .shutdown:
+        case .targetRemoved, .portalRemoved, .portOffline, .drained, .targetReset, .shutdown:
             guard case .fullFeature = phase else { return cut() }
             announceGoodbye()
             closesAfterOutput = true

@@ -35,13 +35,26 @@ enum Listener {
         if unsafe first.pointee.ai_family == AF_INET6 {
             unsafe setsockopt(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, &on, 4)
         }
-        guard unsafe bind(descriptor, first.pointee.ai_addr, first.pointee.ai_addrlen) == 0,
-            listen(descriptor, 512) == 0
-        else {
+        var attempt = 1
+        while true {
+            if unsafe bind(descriptor, first.pointee.ai_addr, first.pointee.ai_addrlen) == 0,
+                listen(descriptor, 512) == 0
+            {
+                return descriptor
+            }
             let errorNumber = errno
+            if errorNumber == EADDRINUSE, attempt < Self.attempts {
+                usleep(Self.pauseMicroseconds)
+                attempt += 1
+                continue
+            }
             close(descriptor)
             throw failure(errorNumber)
         }
-        return descriptor
     }
+
+    // The kernel takes an io_uring of a killed process apart in the background, and the listening socket in its accept
+    // stays until then: a daemon that is started again at once finds its own predecessor there.
+    private static let attempts = 40
+    private static let pauseMicroseconds: UInt32 = 50_000
 }

@@ -1,4 +1,5 @@
 import ISCSI
+import SCSI
 import Synchronization
 
 /// Names a connection from another thread. A connection that has ended is simply not found any more.
@@ -30,6 +31,14 @@ enum ReactorMessage: Sendable {
     case offloadEnded(ConnectionReference, Offload, OffloadOutcome)
     /// The tasks that a task management request had to end are over.
     case managementDone(ConnectionReference, InitiatorTaskTag, TaskManagementResult, dropsSessions: Bool)
+    /// Ask the initiator of this connection to log out.
+    case askForLogout(ConnectionReference, withinSeconds: UInt16)
+    /// What a SET TARGET PORT GROUPS asked for is kept and published, or is not.
+    case targetPortGroupsSet(ConnectionReference, TaskIndex, isKept: Bool)
+    /// End the tasks of these nexuses of a unit on this reactor.
+    case abortTasksOf(Set<NexusHandle>, unit: UnitRuntime, Barrier)
+    /// A PERSISTENT RESERVE OUT came to this.
+    case reservationsChanged(ConnectionReference, TaskIndex, SCSIStatus, Sense?)
     /// Report the sessions of this reactor.
     case snapshot(SnapshotCollector)
     /// Answer what is in flight, say goodbye, close everything.
@@ -43,6 +52,8 @@ enum CloseReason: Sendable {
     case reinstated
     case targetRemoved
     case portalRemoved
+    case portOffline
+    case drained
     case targetReset
     case shutdown
     case loginTimeout
@@ -53,6 +64,8 @@ enum CloseReason: Sendable {
         case .reinstated: "session reinstated by a new login of the same initiator port"
         case .targetRemoved: "target removed from the inventory"
         case .portalRemoved: "portal removed from the inventory"
+        case .portOffline: "the target port was taken offline"
+        case .drained: "drained, and the initiator did not log out in time"
         case .targetReset: "target cold reset"
         case .shutdown: "shutting down"
         case .loginTimeout: "login did not end in time"

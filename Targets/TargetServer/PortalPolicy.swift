@@ -28,6 +28,9 @@ struct PortalPolicy: LoginPolicy, TargetDirectory {
         guard let group = unit.target.portalGroups.first(where: { $0.portal == portal }) else {
             return .refused(.targetNotFound, cause: "the target is not reachable through portal \(portal)")
         }
+        if let cause = shared.access.refusal(unit.target, tag: group.tag, initiator: identity.initiatorName.text) {
+            return .refused(.serviceUnavailable, cause: cause)
+        }
         return .admitted(targetPortalGroupTag: group.tag, targetAlias: unit.target.volumeName, authenticator: nil)
     }
 

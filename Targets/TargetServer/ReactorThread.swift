@@ -316,6 +316,17 @@ final class ReactorThread: @unchecked Sendable {
         case .offloadEnded(let reference, let offload, let outcome): find(reference)?.offloadEnded(offload, outcome)
         case .managementDone(let reference, let tag, let result, let dropsSessions):
             find(reference)?.managementDone(tag, result, dropsSession: dropsSessions)
+        case .askForLogout(let reference, let seconds): find(reference)?.askForLogout(withinSeconds: seconds)
+        case .targetPortGroupsSet(let reference, let task, let isKept):
+            find(reference)?.targetPortGroupsSet(task, isKept: isKept)
+        case .abortTasksOf(let nexuses, let unit, let barrier):
+            for connection in connections {
+                guard let connection, connection.unit === unit, nexuses.contains(connection.nexus) else { continue }
+                connection.abortAllTasks(barrier)
+            }
+            barrier.leave()
+        case .reservationsChanged(let reference, let task, let status, let sense):
+            find(reference)?.reservationsChanged(task, status, sense)
         case .snapshot(let collector): collector.add(snapshotPart())
         case .drain(let deadline, let barrier):
             draining = (deadline, barrier)

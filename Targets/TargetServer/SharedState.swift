@@ -53,12 +53,19 @@ final class SharedState: Sendable {
     let limits: ServerLimits
     let logger: Logger
     let counters = Counters()
+    /// What was changed of the access to units, and who is drained.
+    let access: AccessRegistry
+    let reservations: ReservationRegistry
     private let nextNexus = Atomic<UInt64>(1)
     private let state = Mutex(State())
 
-    init(limits: ServerLimits, logger: Logger) {
+    init(
+        limits: ServerLimits, logger: Logger, access: AccessRegistry, reservations: ReservationRegistry
+    ) {
+        self.reservations = reservations
         self.limits = limits
         self.logger = logger
+        self.access = access
     }
 
     // MARK: Reactors
@@ -235,6 +242,17 @@ final class SharedState: Sendable {
 
     func hasSession(tsih: UInt16, isid: ISID) -> Bool {
         state.withLock { $0.places.contains { $0.value.tsih == tsih && $0.key.isid == isid } }
+    }
+
+    /// The connections of the sessions that `isMeant` picks.
+    func owners(where isMeant: (SessionKey) -> Bool) -> [ConnectionReference] {
+        let places = state.withLock { $0.places }
+        return places.filter { isMeant($0.key) }.map(\.value.owner)
+    }
+
+    /// Whose sessions a target has, each once, in order.
+    func initiators(of target: String) -> [String] {
+        state.withLock { Set($0.places.keys.filter { $0.target == target }.map(\.initiator)) }.sorted()
     }
 
     /// Ends all sessions of a target.

@@ -24,6 +24,8 @@ public struct ServerSnapshot: Sendable, Codable {
     public var reactors: Int
     /// `io_uring` or `epoll`.
     public var engine: String
+    /// What is drained.
+    public var drains: [DrainScope]
 }
 
 /// A portal.
@@ -66,8 +68,24 @@ public struct TargetSnapshot: Sendable, Codable {
     public var ioErrors: UInt64
     /// Commands and tasks aborted.
     public var aborts: UInt64
+    /// Its target port groups.
+    public var portGroups: [PortGroupSnapshot]
+    /// Who is registered and what is reserved.
+    public var reservations: ReservationSnapshot
     /// Sessions on it.
     public var sessions: [SessionSnapshot]
+}
+
+/// A target port group of a unit (SPC-4 5.15).
+public struct PortGroupSnapshot: Sendable, Codable {
+    /// TARGET PORT GROUP.
+    public var group: UInt16
+    /// Its portals on this host.
+    public var portals: [String]
+    /// Its asymmetric access state.
+    public var state: AccessState
+    /// Whether it is drained; it is unavailable then.
+    public var isDrained: Bool
 }
 
 /// A session, which has one connection (MaxConnections=1).
@@ -92,4 +110,26 @@ public struct SessionSnapshot: Sendable, Codable {
     public var ageSeconds: Int
     /// Which reactor serves it.
     public var reactor: Int
+}
+
+/// Persistent reservations of a unit.
+public struct ReservationSnapshot: Sendable, Codable {
+    /// PRGENERATION.
+    public var generation: UInt32
+    /// The reservation's type in words, such as `write exclusive, registrants only`; nil when nothing is reserved.
+    public var type: String?
+    /// The initiator port that holds it; nil where all registrants do, or nothing is reserved.
+    public var holder: String?
+    /// Everybody registered.
+    public var registrations: [RegistrationSnapshot]
+}
+
+/// A registered I_T nexus.
+public struct RegistrationSnapshot: Sendable, Codable {
+    /// `iqn...,i,0x00023d000001`.
+    public var initiatorPort: String
+    /// Relative target port.
+    public var targetPort: UInt16
+    /// The key, `0x` and 16 hexadecimal digits.
+    public var key: String
 }

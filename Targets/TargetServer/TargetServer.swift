@@ -4,6 +4,7 @@ import Dispatch
 import Glibc
 import Logging
 import Reactor
+import SCSI
 import Synchronization
 
 /// The whole of a storage host's service: portals, targets, sessions, and the reactor threads that carry them.
@@ -14,14 +15,26 @@ public final class TargetServer: Sendable {
         var isRunning = false
     }
 
-    private let shared: SharedState
+    let shared: SharedState
     private let logger: Logger
     private let state: Mutex<State>
 
     /// Prepares a server; nothing is opened yet. Contradictions in the configuration are errors.
-    public init(configuration: ServerConfiguration, logger: Logger) throws(ServerError) {
+    ///
+    /// - Parameters:
+    ///   - access: What was changed of the access to the units before this server began.
+    ///   - keepAccess: Puts changed settings on stable storage before they count, or throws. Called by one thread at a
+    ///     time, never by one that serves I/O.
+    ///   - reservations: Where persistent reservations outlive the server; nil to forget them with it.
+    public init(
+        configuration: ServerConfiguration, logger: Logger, access: AccessSettings = AccessSettings(),
+        keepAccess: @escaping @Sendable (AccessSettings) throws(ServerError) -> Void = { (_) throws(ServerError) in },
+        reservations: ReservationKeeper? = nil
+    ) throws(ServerError) {
         try Self.validate(configuration)
-        shared = SharedState(limits: configuration.limits, logger: logger)
+        shared = SharedState(
+            limits: configuration.limits, logger: logger, access: AccessRegistry(access, keeper: keepAccess),
+            reservations: ReservationRegistry(keeper: reservations))
         self.logger = logger
         state = Mutex(State(configuration: configuration))
     }
@@ -53,7 +66,10 @@ public final class TargetServer: Sendable {
     /// are ended again.
     public func start() throws(ServerError) {
         let configuration = state.withLock { $0.configuration }
-        for target in configuration.targets { shared.add(UnitRuntime(target)) }
+        let states = try reservationStates(of: configuration.targets)
+        shared.access.whileUnchanged { settings in
+            for target in configuration.targets { add(target, settings, states[target.name]) }
+        }
         let count = configuration.limits.reactors > 0 ? configuration.limits.reactors : Self.usableProcessors()
         for number in 0..<count { try startReactor(number, configuration.limits) }
         do throws(ServerError) {
@@ -66,6 +82,26 @@ public final class TargetServer: Sendable {
             $0.startedAt = monotonicNanoseconds()
             $0.isRunning = true
         }
+    }
+
+    /// What is kept of the units' reservations, by target.
+    private func reservationStates(
+        of targets: [TargetConfiguration]
+    ) throws(ServerError) -> [String: ReservationState] {
+        var states: [String: ReservationState] = [:]
+        for target in targets { states[target.name] = try shared.reservations.state(of: target) }
+        return states
+    }
+
+    /// Serves a unit, with its reservations and the states that were set for its ports from the first command on.
+    private func add(_ target: TargetConfiguration, _ settings: AccessSettings, _ reservations: ReservationState?) {
+        let unit = UnitRuntime(target)
+        unit.withUnit { unit in
+            unit.keepsReservations = shared.reservations.keeper != nil
+            if let reservations { unit.restore(reservations) }
+        }
+        unit.setAccess(settings.access(of: target))
+        shared.add(unit)
     }
 
     /// Processors that this process may run on.
@@ -128,14 +164,25 @@ public final class TargetServer: Sendable {
 
     /// Brings the server to another configuration by the difference alone: sessions of targets that stay are not touched.
     /// Returns what changed, in words; throws before anything is changed.
-    public func apply(_ configuration: ServerConfiguration) throws(ServerError) -> [String] {
+    ///
+    /// - Parameter goodbyeSeconds: How long the initiators of units that go have to log out after they were asked; with 0
+    ///   they are told and cut off at once.
+    public func apply(_ configuration: ServerConfiguration, goodbyeSeconds: Int = 0) throws(ServerError) -> [String] {
         try Self.validate(configuration)
         let old = state.withLock { $0.configuration }
         var changes: [String] = []
 
         let addedPortals = configuration.portals.filter { !old.portals.contains($0) }
         let removedPortals = old.portals.filter { !configuration.portals.contains($0) }
+        let states = try reservationStates(
+            of: configuration.targets.filter { new in
+                !old.targets.contains { $0.name == new.name && !isLost($0, in: configuration) }
+            })
         try open(addedPortals)
+        if goodbyeSeconds > 0 {
+            sayGoodbye(to: old.targets.filter { isLost($0, in: configuration) }, withinSeconds: goodbyeSeconds)
+        }
+        defer { shared.access.setLeaving([]) }
         changes += addedPortals.map { "portal \($0) opened" }
 
         for portal in removedPortals {
@@ -149,19 +196,26 @@ public final class TargetServer: Sendable {
                 changes.append("volume \(target.volumeName) removed")
                 continue
             }
-            changes += change(target, new)
+            changes += change(target, new, states[new.name])
         }
         for target in configuration.targets where !old.targets.contains(where: { $0.name == target.name }) {
-            shared.add(UnitRuntime(target))
+            shared.access.whileUnchanged { add(target, $0, states[target.name]) }
             changes.append("volume \(target.volumeName) added")
         }
         state.withLock { $0.configuration = configuration }
         return changes
     }
 
-    private func change(_ old: TargetConfiguration, _ new: TargetConfiguration) -> [String] {
+    private func change(
+        _ old: TargetConfiguration, _ new: TargetConfiguration, _ reservations: ReservationState?
+    ) -> [String] {
         var changes: [String] = []
-        let lost = Set(old.portalGroups).subtracting(new.portalGroups)
+        let lost = old.portalGroups.filter { group in
+            !new.portalGroups.contains { $0.portal == group.portal && $0.tag == group.tag }
+        }
+        let isMoved = new.portalGroups.contains { group in
+            old.portalGroups.contains { $0.tag == group.tag && $0.group != group.group }
+        }
         if old.store !== new.store || old.wwid != new.wwid || old.blockLengthBytes != new.blockLengthBytes
             || old.portalGroups != new.portalGroups || old.volumeName != new.volumeName
         {
@@ -170,9 +224,12 @@ public final class TargetServer: Sendable {
                 old.store === new.store && old.wwid == new.wwid && old.blockLengthBytes == new.blockLengthBytes
             if isSameMedium, let unit = shared.target(old.name) {
                 unit.change(to: new)
+                shared.access.whileUnchanged { unit.setAccess($0.access(of: new)) }
+                // A port in another group: its initiators have to read page 83h anew.
+                if isMoved { unit.withUnit { $0.raise(.inquiryDataChanged) } }
                 shared.closeSessions(of: old.name, tags: Set(lost.map(\.tag)), .portalRemoved)
             } else {
-                shared.add(UnitRuntime(new))
+                shared.access.whileUnchanged { add(new, $0, reservations) }
                 shared.closeSessions(of: old.name, .targetRemoved)
             }
             changes.append("volume \(new.volumeName) changed")
@@ -230,7 +287,7 @@ public final class TargetServer: Sendable {
             staleConnectionsDropped: shared.counters.staleConnections.load(ordering: .relaxed),
             staleCommandsDropped: shared.counters.staleCommands.load(ordering: .relaxed),
             payloadBytesInUse: parts.reduce(0) { $0 + $1.payloadBytesInUse }, reactors: reactors.count,
-            engine: "io_uring")
+            engine: "io_uring", drains: shared.access.settings.drains)
     }
 
     private func snapshot(_ unit: UnitRuntime, _ sessions: [SessionSnapshot]) -> TargetSnapshot {
@@ -246,7 +303,19 @@ public final class TargetServer: Sendable {
             writeCommands: unit.writeCommands.load(ordering: .relaxed),
             writeBytes: unit.writeBytes.load(ordering: .relaxed), commands: unit.commands.load(ordering: .relaxed),
             ioErrors: unit.ioErrors.load(ordering: .relaxed), aborts: unit.aborts.load(ordering: .relaxed),
+            portGroups: portGroups(target), reservations: ReservationSnapshot(unit.withUnit { $0.reservations }),
             sessions: sessions.sorted { ($0.initiator, $0.portal, $0.isid) < ($1.initiator, $1.portal, $1.isid) })
+    }
+
+    private func portGroups(_ target: TargetConfiguration) -> [PortGroupSnapshot] {
+        let settings = shared.access.settings
+        let access = settings.access(of: target)
+        return Set(target.portalGroups.map(\.group)).sorted().map { group in
+            PortGroupSnapshot(
+                group: group, portals: target.portalGroups.filter { $0.group == group }.map(\.portal.description),
+                state: AccessState((access[group] ?? .initial).state),
+                isDrained: settings.drains.contains { $0.covers(target, group: group) })
+        }
     }
 
     // MARK: Ending

@@ -15,6 +15,7 @@ final class UnitRuntime: Sendable {
     private let unit: Mutex<LogicalUnit>
     private let flags = Atomic<UInt32>(0)
     private let geometryVersion = Atomic<UInt32>(0)
+    private let accessVersion = Atomic<UInt32>(0)
 
     let readCommands = Atomic<UInt64>(0)
     let readBytes = Atomic<UInt64>(0)
@@ -29,6 +30,16 @@ final class UnitRuntime: Sendable {
         store = target.store
         unit = Mutex(LogicalUnit(identity: Self.identity(target), geometry: Self.geometry(target)))
     }
+
+    /// Gives the unit's target port groups their states (`LogicalUnit.changeAccess`).
+    func setAccess(_ access: [UInt16: TargetPortGroupAccess], from nexus: NexusHandle? = nil) {
+        withUnit { $0.changeAccess(access, from: nexus) }
+        accessVersion.add(1, ordering: .releasing)
+    }
+
+    /// Changes with every change of the states or ports, so that a connection knows when what it made of them is stale.
+    @inline(__always)
+    var currentAccessVersion: UInt32 { accessVersion.load(ordering: .acquiring) }
 
     /// The target as it is configured now. Control plane only.
     var target: TargetConfiguration { configuration.withLock { $0 } }
@@ -53,7 +64,7 @@ final class UnitRuntime: Sendable {
             naaIdentifier: target.wwid, serialNumber: String(target.wwid, radix: 16), vendor: "STORAGED",
             product: String(target.volumeName.prefix(16)), revision: "1",
             targetName: target.name,
-            ports: target.portalGroups.map { TargetPort(relativeIdentifier: $0.tag, groupIdentifier: $0.tag) })
+            ports: target.portalGroups.map { TargetPort(relativeIdentifier: $0.tag, groupIdentifier: $0.group) })
     }
 
     /// Whether media commands have to ask the logical unit first, and how sense data is encoded.
@@ -77,7 +88,10 @@ final class UnitRuntime: Sendable {
     func withUnit<Result: Sendable>(_ body: (inout sending LogicalUnit) -> sending Result) -> Result {
         unit.withLock { unit in
             let before = unit.effectiveGeometry
+            let restrictions = unit.restrictionVersion
             let result = body(&unit)
+            // Before the flags: whoever sees a new flag has to see that what it knew of itself is stale.
+            if unit.restrictionVersion != restrictions { accessVersion.add(1, ordering: .releasing) }
             if unit.effectiveGeometry != before { geometryVersion.add(1, ordering: .releasing) }
             // The gate's bit stays as it is. For a moment bits of before and after may both be set, which only sends a
             // command the slow way.

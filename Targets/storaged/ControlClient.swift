@@ -4,7 +4,7 @@ import Glibc
 /// Asks the daemon something.
 enum ControlClient {
     /// The answer of the first of `paths` where a daemon answers.
-    static func ask(_ request: ControlRequest.Kind, at paths: [String]) throws(CommandFailure) -> ControlAnswer {
+    static func ask(_ request: ControlRequest, at paths: [String]) throws(CommandFailure) -> ControlAnswer {
         var failure: CommandFailure?
         for path in paths {
             do throws(CommandFailure) {
@@ -16,7 +16,7 @@ enum ControlClient {
         throw failure ?? CommandFailure(.missing, "no control socket is known")
     }
 
-    private static func ask(_ request: ControlRequest.Kind, at path: String) throws(CommandFailure) -> ControlAnswer {
+    private static func ask(_ request: ControlRequest, at path: String) throws(CommandFailure) -> ControlAnswer {
         let descriptor = UnixAddress.socket()
         guard descriptor >= 0 else { throw CommandFailure(.failed, "control socket \(path): \(systemText(errno))") }
         defer { close(descriptor) }
@@ -34,10 +34,12 @@ enum ControlClient {
         default: throw CommandFailure(.failed, "control socket \(path): \(systemText(error))")
         }
         // Opening many files on a reload takes longer than a snapshot.
-        var limit = timeval(tv_sec: request == .reload ? 120 : 10, tv_usec: 0)
+        // ... and what is kept on stable storage waits for its disk.
+        let seconds = request.request == .reload ? 120 : request.request == .status ? 10 : 60
+        var limit = timeval(tv_sec: seconds, tv_usec: 0)
         unsafe setsockopt(
             descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        let line = jsonLine(ControlRequest(request: request))
+        let line = jsonLine(request)
         guard unsafe send(descriptor, line, line.count, Int32(MSG_NOSIGNAL)) == line.count else {
             throw CommandFailure(.failed, "control socket \(path): \(systemText(errno))")
         }

@@ -5,15 +5,27 @@ import TargetServer
 struct ControlRequest: Codable, Sendable {
     enum Kind: String, Codable, Sendable {
         case status, reload
+        case alua
+        case drain, undrain, drainProgress, drainLogout, drainCutOff
     }
 
     var request: Kind
+    /// For reload: units in use may go.
+    var force: Bool?
+    /// For alua.
+    var access: AccessRequest?
+    /// For the drains.
+    var scope: DrainScope?
+    /// For drainLogout: how long initiators have.
+    var seconds: Int?
+
+    init(request: Kind) { self.request = request }
 
     /// No request is longer.
     static let limitBytes = 4096
 }
 
-/// The answer: one line of JSON with one of the three.
+/// The answer: one line of JSON with one of these.
 struct ControlAnswer: Codable, Sendable {
     struct Failure: Codable, Sendable {
         var code: CommandFailure.Code
@@ -23,6 +35,8 @@ struct ControlAnswer: Codable, Sendable {
     var schema = "storaged.control/1"
     var status: ServerSnapshot?
     var changes: [String]?
+    var accessChanges: [AccessChange]?
+    var drain: DrainAnswer?
     var failure: Failure?
 
     /// No answer is longer; a client stops reading there.
@@ -30,6 +44,8 @@ struct ControlAnswer: Codable, Sendable {
 
     init(status: ServerSnapshot) { self.status = status }
     init(changes: [String]) { self.changes = changes }
+    init(accessChanges: [AccessChange]) { self.accessChanges = accessChanges }
+    init(drain: DrainAnswer) { self.drain = drain }
     init(failure: CommandFailure) { self.failure = Failure(code: failure.code, text: failure.text) }
 }
 

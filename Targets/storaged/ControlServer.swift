@@ -158,7 +158,7 @@ final class ControlServer: Sendable {
             } else {
                 client.output = jsonLine(
                     ControlAnswer(
-                        failure: CommandFailure(.failed, "unknown request; this storaged knows status and reload")))
+                        failure: CommandFailure(.failed, "unknown request; this storaged is of another version")))
             }
             // A reload may have taken its time; reading the answer is the client's own.
             client.deadline = monotonicSeconds() + deadlineSeconds

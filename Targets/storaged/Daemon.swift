@@ -15,21 +15,34 @@ final class Daemon: Sendable {
         case commandLine
     }
 
-    private let server: TargetServer
+    let server: TargetServer
     private let source: Source
     private let limits: ServerLimits
-    private let logger: Logger
+    let logger: Logger
     /// Held for the length of a reload, so that there is one at a time.
     private let stores: Mutex<StoreRegistry>
     private let isStopping = Atomic<Bool>(false)
 
+    /// How long initiators have to log out of a unit that is removed by force.
+    static let goodbyeSeconds = 5
+
     /// Opens every store and validates, in this order; no portal is open yet.
-    init(_ plan: ServingPlan, source: Source, limits: ServerLimits, logger: Logger) throws(CommandFailure) {
+    ///
+    /// - Parameter stateFolder: Where the states of port groups, what is drained and reservations are kept; nil to forget
+    ///   them.
+    init(
+        _ plan: ServingPlan, source: Source, limits: ServerLimits, logger: Logger, stateFolder: String?
+    ) throws(CommandFailure) {
+        let accessFile = stateFolder.map { AccessFile(folder: $0, hostName: plan.hostName) }
+        let access = try accessFile?.read() ?? AccessSettings()
         // Everything is looked at before anything is made, so that one wrong volume leaves no files of the others.
         _ = try plan.preview()
         let stores = try StoreRegistry().changed(to: plan)
         do throws(ServerError) {
-            server = try TargetServer(configuration: plan.configuration(stores, limits: limits), logger: logger)
+            server = try TargetServer(
+                configuration: plan.configuration(stores, limits: limits), logger: logger, access: access,
+                keepAccess: { (settings) throws(ServerError) in try accessFile?.write(settings) },
+                reservations: stateFolder.map { ReservationFiles(folder: $0, hostName: plan.hostName).keeper })
         } catch {
             stores.discardCreated()
             throw CommandFailure(error)
@@ -71,8 +84,10 @@ final class Daemon: Sendable {
     }
 
     /// Reads the inventory again and applies the difference; on any failure everything stays as it was.
+    ///
+    /// - Parameter force: Units that initiators are logged in to may go. Without it the whole of the change is refused.
     /// - Returns: What changed, a line each.
-    func reload() throws(CommandFailure) -> [String] {
+    func reload(force: Bool = false) throws(CommandFailure) -> [String] {
         guard case .rack(let path, let host) = source else {
             throw CommandFailure(
                 .failed, "files from the command line have no inventory to read again; start storaged anew")
@@ -85,6 +100,8 @@ final class Daemon: Sendable {
                 let plan = try ServingPlan.load(rack: path, host: host) { logger.warning("\($0)") }
                 let next = try current.changed(to: plan)
                 do throws(CommandFailure) {
+                    let configuration = plan.configuration(next, limits: limits)
+                    if !force { try checkNobodyLoses(configuration) }
                     try next.grow()
                     let changes = try apply(plan.configuration(next, limits: limits))
                     // What is no longer served closes when the server's last session lets go of it.
@@ -104,9 +121,20 @@ final class Daemon: Sendable {
         return changes
     }
 
+    private func checkNobodyLoses(_ configuration: ServerConfiguration) throws(CommandFailure) {
+        let lost = server.sessionsLost(by: configuration)
+        guard !lost.isEmpty else { return }
+        throw CommandFailure(
+            .busy,
+            lost.map { lost in
+                "volume \(lost.volume) is in use by \(lost.initiators.map(escaped).joined(separator: ", ")), and would be "
+                    + "removed or change its file; nothing was changed: log out there first, or storaged reload --force"
+            }.joined(separator: "\n"))
+    }
+
     private func apply(_ configuration: ServerConfiguration) throws(CommandFailure) -> [String] {
         do throws(ServerError) {
-            return try server.apply(configuration)
+            return try server.apply(configuration, goodbyeSeconds: Self.goodbyeSeconds)
         } catch {
             throw CommandFailure(error)
         }
@@ -177,9 +205,17 @@ final class Daemon: Sendable {
         case .status: return ControlAnswer(status: server.snapshot())
         case .reload:
             do throws(CommandFailure) {
-                return ControlAnswer(changes: try reload())
+                return ControlAnswer(changes: try reload(force: request.force ?? false))
             } catch {
                 logger.error("inventory not applied, serving goes on as before")
+                return ControlAnswer(failure: error)
+            }
+        case .alua, .drain, .undrain, .drainProgress, .drainLogout, .drainCutOff:
+            do throws(CommandFailure) {
+                if let access = request.access { return ControlAnswer(accessChanges: try setAccess(access)) }
+                guard let scope = request.scope else { throw CommandFailure(.failed, "a request without its object") }
+                return ControlAnswer(drain: try drain(request.request, scope, seconds: request.seconds ?? 0))
+            } catch {
                 return ControlAnswer(failure: error)
             }
         }

@@ -14,7 +14,7 @@ struct Program: ParsableCommand {
         version: programVersion,
         subcommands: [
             RunCommand.self, ExportCommand.self, CheckCommand.self, StatusCommand.self, ReloadCommand.self,
-            UnitCommand.self,
+            UnitCommand.self, AluaCommand.self, DrainCommand.self, UndrainCommand.self,
         ])
 }
 

@@ -13,6 +13,7 @@ struct RunCommand: ParsableCommand {
     @Flag(help: "Print what `storaged check` prints, on stderr, before serving.")
     var checkFirst = false
     @OptionGroup var serving: ServingOptions
+    @OptionGroup var state: StateOptions
 
     func run() throws {
         try reportingFailure { () throws(CommandFailure) in
@@ -23,7 +24,7 @@ struct RunCommand: ParsableCommand {
             }
             let daemon = try Serving.start(
                 plan, source: .rack(path: inventory.rack, host: plan.hostName), options: serving,
-                controlIsOptional: false)
+                controlIsOptional: false, stateFolder: state.path)
             daemon.announce()
             daemon.run()
         }
@@ -50,7 +51,8 @@ struct Serving {
 
     /// Everything up to the open portals.
     static func start(
-        _ plan: ServingPlan, source: Daemon.Source, options: ServingOptions, controlIsOptional: Bool
+        _ plan: ServingPlan, source: Daemon.Source, options: ServingOptions, controlIsOptional: Bool,
+        stateFolder: String? = nil
     ) throws(CommandFailure) -> Serving {
         blockSignals()
         let level = options.logLevel
@@ -58,7 +60,8 @@ struct Serving {
         let limits = plan.limits(reactors: options.reactors)
         let logger = Logger(label: "storaged")
         Descriptors.allow(connections: limits.connections, logger: logger)
-        let daemon = try Daemon(plan, source: source, limits: limits, logger: logger)
+        let daemon = try Daemon(
+            plan, source: source, limits: limits, logger: logger, stateFolder: stateFolder)
         let control = try daemon.start(
             controlPath: options.control.servingPath,
             controlIsOptional: controlIsOptional && options.control.explicitPath == nil)

@@ -33,7 +33,7 @@ struct ServingPlan {
                     "storaged: portal \(portal.endpoint) is \(address), as another portal of \(hostName) is; "
                         + "give each portal an address of its own")
             }
-            groups.append(PortalGroupConfiguration(portal: address, tag: portal.tag))
+            groups.append(PortalGroupConfiguration(portal: address, tag: portal.tag, group: portal.groupIdentifier))
         }
         self.hostName = hostName
         declaredLimits = inventory.limits
@@ -117,6 +117,8 @@ struct StoreRegistry: Sendable {
     private var stores: [String: BlockStore] = [:]
     /// Those of them that the last change opened.
     private var opened: [BlockStore] = []
+    /// Volumes that are to be written, whose stores were opened for reading only.
+    private var reopening: [Volume] = []
     /// Volumes whose declared size went beyond that of their open stores.
     private var growing: [Volume] = []
 
@@ -135,6 +137,7 @@ struct StoreRegistry: Sendable {
                 if let store = stores[volume.path] {
                     try check(store, for: volume)
                     next.stores[volume.path] = store
+                    if store.isReadOnly && !volume.isReadOnly { next.reopening.append(volume) }
                     if let declared = volume.sizeBytes, declared > store.lengthBytes { next.growing.append(volume) }
                 } else {
                     let store = try open(volume)
@@ -152,9 +155,16 @@ struct StoreRegistry: Sendable {
         return next
     }
 
-    /// Extends the stores whose volumes were declared larger: the last thing before the server is told. Initiators then hear
+    /// Opens the stores for writing that were declared so, and extends those that were declared larger: the last thing before the server is told. Initiators then hear
     /// that the capacity has changed.
     func grow() throws(CommandFailure) {
+        for volume in reopening {
+            do throws(StoreError) {
+                try stores[volume.path]?.becomeWritable()
+            } catch {
+                throw CommandFailure(error, volume: volume.name)
+            }
+        }
         for volume in growing {
             guard let store = stores[volume.path], let declared = volume.sizeBytes else { continue }
             do throws(StoreError) {
@@ -186,12 +196,6 @@ struct StoreRegistry: Sendable {
                 .mismatch,
                 "volume \(volume.name): \(volume.path) is served with \(served) and never cut to "
                     + "\(ByteSize(bytes: declared)); declare \(served.exactText) again")
-        }
-        if store.isReadOnly && !volume.isReadOnly {
-            throw CommandFailure(
-                .mismatch,
-                "volume \(volume.name): \(volume.path) was opened read-only, and stays so while it is served; restart storaged"
-            )
         }
     }
 }

@@ -15,7 +15,7 @@ struct StatusCommand: ParsableCommand {
     func run() throws {
         let snapshot: ServerSnapshot
         do throws(CommandFailure) {
-            let answer = try ControlClient.ask(.status, at: control.clientPaths)
+            let answer = try ControlClient.ask(ControlRequest(request: .status), at: control.clientPaths)
             if let failure = answer.failure { throw CommandFailure(failure.code, failure.text) }
             guard let status = answer.status else { throw CommandFailure(.failed, "storaged gave no status") }
             snapshot = status
@@ -50,13 +50,24 @@ struct StatusCommand: ParsableCommand {
 struct ReloadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "reload", abstract: "Have the daemon read its inventory again and apply the difference.",
-        discussion: "Prints what changed. Where something is wrong, the daemon goes on as before and this says why.")
+        discussion: """
+            Prints what changed. Where something is wrong, the daemon goes on as before and this says why; so it does where a \
+            volume that initiators are logged in to would go, or change its file, without --force (exit code 13).
+            """)
 
+    @Flag(
+        help: """
+            Remove volumes that are in use too: their initiators are asked to log out, and cut off when they have not \
+            after \(Daemon.goodbyeSeconds) seconds.
+            """)
+    var force = false
     @OptionGroup var control: ControlOptions
 
     func run() throws {
         try reportingFailure { () throws(CommandFailure) in
-            let answer = try ControlClient.ask(.reload, at: control.clientPaths)
+            var request = ControlRequest(request: .reload)
+            request.force = force
+            let answer = try ControlClient.ask(request, at: control.clientPaths)
             if let failure = answer.failure { throw CommandFailure(failure.code, failure.text) }
             let changes = answer.changes ?? []
             printLine(changes.isEmpty ? "nothing changed" : changes.map(escaped).joined(separator: "\n"))

@@ -46,6 +46,11 @@ struct StatusReport: Encodable {
         } else if !faulty.isEmpty {
             health = .warning
             verdict = "I/O errors on \(Self.names(faulty)); \(figures).   next: dmesg, and the log of storaged"
+        } else if !snapshot.drains.isEmpty {
+            health = .warning
+            verdict =
+                "drained: \(snapshot.drains.map { escaped($0.description) }.joined(separator: ", ")); \(figures).   "
+                + "next: storaged undrain, once the work is done"
         } else {
             health = .ok
             verdict = figures
@@ -81,6 +86,12 @@ struct StatusReport: Encodable {
             let hasSessions = !target.sessions.isEmpty
             lines.append("\(hasSessions ? "│" : " ") \(target.name), \(target.blockLengthBytes) B blocks")
             lines.append("\(hasSessions ? "│" : " ") \(Self.figures(target))")
+            lines += Self.reservations(target.reservations).map { "\(hasSessions ? "│" : " ") \($0)" }
+            for group in target.portGroups where group.state != .activeOptimized || group.isDrained {
+                lines.append(
+                    "\(hasSessions ? "│" : " ") port group \(group.group)  \(group.portals.joined(separator: " "))  "
+                        + group.state.rawValue + (group.isDrained ? " (drained)" : ""))
+            }
             let rows = aligned(target.sessions.map(Self.row))
             for (index, (row, session)) in zip(rows, target.sessions).enumerated() {
                 let isLast = index == rows.count - 1
@@ -111,6 +122,16 @@ struct StatusReport: Encodable {
             + "written \(grouped(target.writeCommands)) (\(ByteSize(bytes: target.writeBytes)))  "
             + "commands \(grouped(target.commands))  I/O errors \(grouped(target.ioErrors))  "
             + "aborts \(grouped(target.aborts))"
+    }
+
+    /// What is reserved, and who is registered; nothing where nobody is.
+    private static func reservations(_ found: ReservationSnapshot) -> [String] {
+        if found.registrations.isEmpty { return [] }
+        let kind = found.type.map { "reserved: \($0)" } ?? "not reserved"
+        let holder = found.holder.map { ", held by \(escaped($0))" } ?? ""
+        return [
+            "\(kind)\(holder)  \(counted(found.registrations.count, "registration")), generation \(found.generation)"
+        ]
     }
 
     private static func row(_ session: SessionSnapshot) -> [String] {

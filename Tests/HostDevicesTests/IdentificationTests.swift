@@ -75,7 +75,7 @@ struct IdentificationTests {
         #expect(PathChecker.judge(Self.outcome(2, sense: Self.fixed(6, 0x29, 0))) == nil)
         #expect(PathChecker.judge(Self.outcome(2, sense: Self.fixed(2, 4, 0x0B))) == .standby("ALUA standby"))
         #expect(
-            PathChecker.judge(Self.outcome(2, sense: [0x72, 2, 4, 0x0C, 0, 0, 0, 0])) == .standby("ALUA unavailable"))
+            PathChecker.judge(Self.outcome(2, sense: [0x72, 2, 4, 0x0C, 0, 0, 0, 0])) == .unavailable)
         #expect(PathChecker.judge(Self.outcome(2, sense: Self.fixed(2, 0x3A, 0))) == .down("sense 2/3a/0"))
         #expect(PathChecker.judge(Self.outcome(2, sense: Self.fixed(5, 0x25, 0)))?.description.contains("unit") == true)
         for sense in [[], [0x70], [0x70, 0], [0x72, 1], [0x01, 2, 3]] as [[UInt8]] {

@@ -22,6 +22,7 @@ test_command() {
     if lab_is_up; then
         say "the scenarios run in the lab that is up"
     else
+        PRODUCTS+=(block-stamp)
         setup
         down_at_exit
         lab_up

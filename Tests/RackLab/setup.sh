@@ -82,7 +82,10 @@ check_swift() {
     fi
 }
 
-# build_programs: storaged and attach, unless RACK_BIN_DIR says where they are. Sets BIN_DIR.
+# What is built and copied to the nodes; scenarios add a checker of their own.
+PRODUCTS=(storaged attach)
+
+# build_programs: PRODUCTS, unless RACK_BIN_DIR says where they are. Sets BIN_DIR.
 build_programs() {
     if [[ -n ${RACK_BIN_DIR:-} ]]; then
         BIN_DIR=$RACK_BIN_DIR
@@ -91,7 +94,7 @@ build_programs() {
         say "building storaged and attach (swift build -c release)"
         local product log=$STATE/logs/build.log
         mkdir -p "$STATE/logs"
-        for product in storaged attach; do
+        for product in "${PRODUCTS[@]}"; do
             if ! swift build --package-path "$REPO" -c release --product "$product" >"$log" 2>&1; then
                 grep -E 'error:|warning:' "$log" >&2 || tail -n 30 "$log" >&2
                 die "the build of $product failed; the whole log: $log"
@@ -100,7 +103,7 @@ build_programs() {
         BIN_DIR=$(swift build --package-path "$REPO" -c release --show-bin-path)
     fi
     local program
-    for program in storaged attach; do
+    for program in "${PRODUCTS[@]}"; do
         [[ -x $BIN_DIR/$program ]] || die "$BIN_DIR/$program is missing"
     done
 }
@@ -114,7 +117,7 @@ prepare_state() {
     remove_state
     mkdir -p "$STATE/bin" "$STATE/bin-lab" "$STATE/nodes" "$STATE/rules" "$RUN/faults" "$RUN/uml"
     (umask 077 && mkdir -p "$STATE/keys" "$RUN/ssh")
-    cp "$BIN_DIR/storaged" "$BIN_DIR/attach" "$STATE/bin/"
+    cp "${PRODUCTS[@]/#/$BIN_DIR/}" "$STATE/bin/"
     cp "$REPO/Tests/RackLab/node-init" "$REPO/Tests/RackLab/storage-init" "$STATE/bin-lab/"
     cc -O2 -Wall -Wextra -shared -fPIC -o "$STATE/bin-lab/xsave-ptrace.so" "$REPO/Tests/RackLab/xsave-ptrace.c"
     find "$REPO/Initiators" -name '*.rules' -exec cp {} "$STATE/rules/" \; 2>/dev/null || true

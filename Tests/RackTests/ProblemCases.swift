@@ -258,6 +258,25 @@ let problemCases: [ProblemCase] = [
                 + "line 12, and both serve volume mpath0; write tag: 1 there by hand, or another number that is free"
         ]),
     ProblemCase(
+        "a group's number that a portal has",
+        edits: [
+            ("tag: 77}", "tag: 77, group: slow}"),
+            ("10.77.0.22}", "10.77.0.22, tag: 24144}"),
+        ],
+        report: [
+            "rack.yaml:18:78: error: host storage1: group \"slow\" comes to the number 24144 of host storage1's portal on "
+                + "line 17, and both serve volume mpath1; write another name"
+        ]),
+    ProblemCase(
+        "a group whose name is none",
+        edits: [
+            ("tag: 77}", "tag: 77, group: a/b}")
+        ],
+        report: [
+            "rack.yaml:18:78: error: host storage1, portal number 2, group: the name \"a/b\" holds a character that is "
+                + "not allowed here; write only letters, digits, '_', '-' and '.'"
+        ]),
+    ProblemCase(
         "unknown network",
         edits: [
             ("{network: san1, address: 10.77.1.21}", "{network: sna1, address: 10.77.1.21}")

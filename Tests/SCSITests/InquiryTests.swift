@@ -13,7 +13,7 @@ import Testing
                     06           // VERSION: SPC-4
                     12           // NORMACA 0, HISUP 1, RESPONSE DATA FORMAT 2
                     5B           // ADDITIONAL LENGTH 91
-                    08           // SCCS 0, TPGS 0, 3PC 1, PROTECT 0
+                    38           // SCCS 0, TPGS 3: implicit and explicit; 3PC 1, PROTECT 0
                     10           // MULTIP 1
                     02           // CMDQUE 1
                     5241434B20202020                  // T10 VENDOR IDENTIFICATION "RACK    "

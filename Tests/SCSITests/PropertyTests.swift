@@ -32,9 +32,8 @@ import Testing
         switch block.operationCode {
         case .inquiry: Int(block.uint16(at: 3))
         case .requestSense, .modeSense6: Int(block.byte(4))
-        case .modeSense10: Int(block.uint16(at: 7))
+        case .modeSense10, .persistentReserveIn, .readDefectData10: Int(block.uint16(at: 7))
         case .serviceActionIn16, .receiveCopyResults: Int(block.uint32(at: 10))
-        case .readDefectData10: Int(block.uint16(at: 7))
         case .readDefectData12: Int(block.uint32(at: 6))
         case .reportLUNs, .maintenanceIn: Int(block.uint32(at: 6))
         default: nil
@@ -73,8 +72,12 @@ import Testing
             }
         case .reportLBAStatus(let first, _):
             #expect(first < geometry.blockCount, "\(label())")
+        case .persistentReserveOut: #expect(block.operationCode == .persistentReserveOut, "\(label())")
+        case .setTargetPortGroups(let changes):
+            #expect(!changes.isEmpty && Set(changes.map(\.group)).count == changes.count, "\(label())")
+            #expect(changes.allSatisfy { $0.state.canBeSetByInitiators && [1, 7].contains($0.group) }, "\(label())")
         case .status(let status, let sense):
-            #expect((status == .good) == (sense == nil), "\(label())")
+            #expect((status == .checkCondition) == (sense != nil), "\(label())")
             for format in [false, true] {
                 if let sense { #expect(sense.encode(descriptorFormat: format).count <= Sense.maximumLengthBytes) }
             }

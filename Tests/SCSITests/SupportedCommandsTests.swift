@@ -34,7 +34,7 @@ import Testing
             Array(data.prefix(12))
                 == bytes(
                     """
-                    00000188     // COMMAND DATA LENGTH: 49 commands
+                    00000218     // COMMAND DATA LENGTH: 67 commands
                     00 00        // TEST UNIT READY
                     0000         // SERVICE ACTION
                     00 00        // CTDP, SERVACTV 0
@@ -48,7 +48,7 @@ import Testing
         var unit = Fixture.unit(BlockGeometry(blockLengthBytes: 512, blockCount: 1 << 20, isThin: isThin))
         let listed = Self.entries(&unit)
         #expect(Set(listed).count == listed.count)
-        #expect(listed.count == (isThin ? 49 : 44))
+        #expect(listed.count == (isThin ? 67 : 62))
         for code in UInt8.min...UInt8.max {
             for action: UInt8 in 0..<32 {
                 let known = listed.contains { $0.code == code && ($0.action == nil || $0.action == UInt16(action)) }
@@ -56,11 +56,9 @@ import Testing
                     // The service action of a variable length block is elsewhere.
                     CommandDescriptorBlock(code == 0x7F ? [code, 0, 0, 0, 0, 0, 0, 0x18, 0, action] : [code, action]),
                     from: Fixture.first, expecting: Fixture.anything)
-                // Reserved service actions of SANITIZE are INVALID FIELD IN CDB.
-                let refused =
-                    code == 0x48 && isThin && !known
-                    ? answer.sense == .invalidFieldInCDB(byte: 1, bit: 4)
-                    : answer.sense?.additionalSenseCode == 0x2000
+                // A service action of SANITIZE or the reservation commands that is not there is a wrong field of theirs.
+                let isTheirs = code == 0x5E || code == 0x5F || code == 0x48 && isThin
+                let refused = answer.sense?.additionalSenseCode == (isTheirs && !known ? 0x2400 : 0x2000)
                 unit.mediumWorkEnded(failed: false)
                 #expect(refused != known, "operation code \(code), service action \(action)")
             }
@@ -133,7 +131,7 @@ import Testing
     @Test func timeoutsOnRequest() {
         var unit = Fixture.unit()
         let data = unit.data("A3 0C 80 00 00 00 00 00 FF FF 00 00")!
-        #expect(data.count == 4 + 49 * 20)
+        #expect(data.count == 4 + 67 * 20)
         for offset in stride(from: 4, to: data.count, by: 20) {
             #expect(data[offset + 5] & 0x02 != 0)
             #expect(Array(data[(offset + 8)..<(offset + 10)]) == bytes("000A"))

@@ -82,6 +82,7 @@ import Testing
         #expect(
             codes == [
                 0x2900, 0x2901, 0x2902, 0x2903, 0x2904, 0x2907, 0x2F00, 0x2F02, 0x3F0E, 0x3F03, 0x2A09, 0x2A01,
+                0x2A03, 0x2A05, 0x2A04, 0x2A06, 0x2A07,
             ])
         #expect(UnitAttention.allCases.allSatisfy { $0.sense.key == .unitAttention })
     }

@@ -97,6 +97,25 @@ struct StatusTests {
         #expect(lines[5] == "  │ └ storage0 10.77.1.21 sdc DOWN  42s, no answer for 5 s")
     }
 
+    @Test("a drained path is a warning, whose end is the storage host's; a path that is down otherwise comes first")
+    func drainedText() throws {
+        let drained = { (observation: inout StackObservation) in
+            observation.set(
+                .paths, "mpath0 storage0/10.77.1.21:3260", .degraded, "drained: unavailable",
+                facts: ["since": "958", "drained": "yes"])
+        }
+        let alone = try report(drained)
+        #expect(alone.exitCode == 1)
+        #expect(alone.next == "storaged undrain on storage0, once the work there is done")
+        let lines = alone.text(TextStyle(usesColour: false)).split(separator: "\n").map(String.init)
+        #expect(lines.contains("  │ └ storage0 10.77.1.21 sdc DOWN  42s, drained: unavailable"), "\(lines)")
+        let both = try report { observation in
+            drained(&observation)
+            observation.set(.paths, "mpath1 storage1/10.77.1.22:3260", .degraded, "lost", facts: ["since": "958"])
+        }
+        #expect(both.next.hasPrefix("check storage1 10.77.1.22:3260"))
+    }
+
     @Test("a map without a path is critical; nothing there is critical; what cannot be seen is unknown")
     func verdicts() throws {
         let dead = try report { $0.set(.maps, "mpath1", .wrong, "no path left; I/O waits") }

@@ -55,8 +55,10 @@ final class Scene {
         let number = processes.count
         let serves = arguments.first == "export" || arguments.first == "run"
         let socket = serves && !arguments.contains("--socket") ? ["--socket", path("control.sock")] : []
+        let keeps = arguments.first == "run" && !arguments.contains("--state-directory")
+        let state = keeps ? ["--state-directory", path("state")] : []
         let process = DaemonProcess(
-            prefix + [DaemonProcess.program] + arguments + socket, errorsTo: path("stderr.\(number)"),
+            prefix + [DaemonProcess.program] + arguments + socket + state, errorsTo: path("stderr.\(number)"),
             outputTo: path("stdout.\(number)"))
         processes.append(process)
         return process
@@ -229,18 +231,22 @@ func now() -> Double {
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
-/// A port that nobody listens on at this moment.
+/// A port that nobody listens on at this moment, below the range that the kernel takes for connections going out: a
+/// daemon that is started a second time has to find it free again.
 func freePort() -> UInt16 {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    return unsafe withUnsafeMutablePointer(to: &address) { pointer in
-        unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            precondition(unsafe bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0)
+    while true {
+        let port = UInt16.random(in: 10_000..<32_000)
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        let isFree = unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
         }
-        return unsafe UInt16(bigEndian: pointer.pointee.sin_port)
+        if isFree { return port }
     }
 }
 

@@ -162,7 +162,9 @@ final class RawConnection {
         while now() < end {
             var polled = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             guard unsafe poll(&polled, 1, Int32(max(1, (end - now()) * 1000))) > 0 else { continue }
-            if unsafe recv(descriptor, &chunk, chunk.count, Int32(MSG_DONTWAIT)) <= 0 && errno != EAGAIN { return true }
+            let count = unsafe recv(descriptor, &chunk, chunk.count, Int32(MSG_DONTWAIT))
+            // The end of the stream sets no errno, so one that is left from before says nothing.
+            if count == 0 || count < 0 && errno != EAGAIN { return true }
         }
         return false
     }

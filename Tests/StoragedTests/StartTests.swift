@@ -194,9 +194,18 @@ extension StoragedTests {
             second.works(seed: 4)
             session.works(seed: 5)
 
-            // And one less: its session ends, its file is free again.
+            // And one less: not while it is in use, nor by a signal; by force its session ends, its file is free again.
             _ = inventory(volumes: volume("a"))
-            #expect(scene.storaged(["reload", "--socket", scene.path("control.sock")]).waitForEnd(seconds: 20) == 0)
+            let refused = scene.storaged(["reload", "--socket", scene.path("control.sock")])
+            #expect(refused.waitForEnd(seconds: 20) == 13)
+            #expect(refused.errors.contains("volume b is in use by iqn.2026-01.net.example:c"), "\(refused.errors)")
+            served.signal(SIGHUP)
+            #expect(eventually(seconds: 10) { served.errors.contains("volume b is in use") })
+            second.works(seed: 6)
+            let forced = scene.storaged(["reload", "--force", "--socket", scene.path("control.sock")])
+            let asked = try #require(second.connection.receive())
+            #expect(asked.opcode == 0x32 && asked.header[36] == 1 && asked[42, 2] == 5)
+            #expect(forced.waitForEnd(seconds: 30) == 0)
             #expect(second.connection.closes(withinSeconds: 10))
             session.works(seed: 6)
             #expect(

@@ -27,8 +27,13 @@ public struct PathsLayer: Layer {
             if let seen = monitor?.path(path.volume.name, path.endpoint) {
                 if let latency = seen.latencyMilliseconds { object.facts["latency_ms"] = "\(latency)" }
                 object.facts["since"] = "\(seen.sinceSeconds)"
+                // A drain says more than the lost connection that follows on it.
+                let isDrained = seen.reason.hasPrefix(MonitorMachine.drainedPrefix)
+                if isDrained { object.facts["drained"] = "yes" }
                 if object.facts["device"] != nil, object.state == .present, seen.state != .up {
                     object.state = .degraded
+                    object.detail = seen.reason
+                } else if isDrained, object.state == .degraded || object.state == .absent {
                     object.detail = seen.reason
                 }
             }
@@ -197,7 +202,16 @@ public struct PathsLayer: Layer {
         let before = find()
         if before == nil {
             let scanned = await BlockingCall.run(deadlineSeconds: 20) {
-                Result { () throws(HostDeviceError) in try session.scan(lun: logicalUnit, files: context.files) }
+                Result { () throws(HostDeviceError) in
+                    // Found while its port was unavailable, it has no disk, and the kernel asks it never again.
+                    let known = ISCSISession(number: session.number, files: context.files)?.devices
+                    if let device = known?.first(where: { $0.address.lun == logicalUnit }),
+                        device.isNotConnected(files: context.files)
+                    {
+                        try device.delete(files: context.files)
+                    }
+                    try session.scan(lun: logicalUnit, files: context.files)
+                }
             }
             if case .failure(let error)? = scanned { throw StackError(error) }
         }

@@ -277,7 +277,8 @@ public final class Monitor: Sendable {
                 let status = try? mapper.multipathStatus(volume.name)
             else { continue }
             maps[volume.name] = .init(
-                paths: status.paths.map { ($0.device, $0.isActive) }, isQueueing: table.queueIfNoPath)
+                paths: status.paths.map { ($0.device, $0.isActive) }, isQueueing: table.queueIfNoPath,
+                groups: status.groups.map { $0.paths.map(\.device) }, currentGroup: status.currentGroup)
         }
         return .init(paths: paths, maps: maps, runIsUnderWay: runIsUnderWay)
     }
@@ -289,6 +290,7 @@ public final class Monitor: Sendable {
         case .note(let text): log(.notice, text)
         case .failPath(let map, let number): tell(map, .failPath(number), mapper)
         case .reinstatePath(let map, let number): tell(map, .reinstatePath(number), mapper)
+        case .switchGroup(let map, let group): tell(map, .switchGroup(group), mapper)
         case .setQueueing(let map, let isOn): tell(map, isOn ? .queueIfNoPath : .failIfNoPath, mapper)
         case .check(let key, let device, let verify):
             guard let path = machine.wantedPath(key) else { return }
@@ -348,8 +350,8 @@ public final class Monitor: Sendable {
     ) {
         let deadline = Double(max(2, scope.inventory.timeouts.nopTimeoutSeconds))
         let checker = checkers.withLock { checkers -> PathChecker in
-            if let checker = checkers[device] { return checker }
-            let checker = PathChecker(node: "/dev/\(device)")
+            if let checker = checkers[device], checker.relativeTargetPort == path.portal.tag { return checker }
+            let checker = PathChecker(node: "/dev/\(device)", relativeTargetPort: path.portal.tag)
             checkers[device] = checker
             return checker
         }
@@ -361,11 +363,13 @@ public final class Monitor: Sendable {
             let result: MonitorMachine.CheckResult
             switch answer {
             case .up: result = .up(latencyMilliseconds: milliseconds)
+            case .nonOptimized: result = .nonOptimized(latencyMilliseconds: milliseconds)
+            case .unavailable: result = .drained
             case .standby(let why): result = .down(why)
             case .down(let why): result = .down(why)
             case .unanswered(let seconds): result = .down("no answer for \(Int(seconds.rounded())) s")
             }
-            guard verify, case .up = result else {
+            guard verify, result.isUp else {
                 post(.checked(key, device, result))
                 return
             }

@@ -9,6 +9,8 @@ import Rack
 ///   (up to 16) each time it fails again within `flapSeconds` of coming back. When no other path is left, one is enough.
 /// - Before it is used again, its identity was read from it anew: behind a session that came back may be another unit.
 /// - Queueing ends `queueSeconds` after the last path went, and begins again with the first that is back.
+/// - A path whose port is unavailable was drained: it is set aside until it says otherwise, and has not flapped by that.
+/// - A group of paths with one that is active/optimized is used before one without.
 /// - Tables are changed, units scanned and logins tried only while no run of `up` or `down` is under way.
 package struct MonitorMachine {
     /// Names a path: volume and portal.
@@ -42,14 +44,24 @@ package struct MonitorMachine {
         /// The table's paths in its order, and whether the kernel would use each.
         package var paths: [(number: DMDeviceNumber, isActive: Bool)]
         package var isQueueing: Bool
+        /// The devices of each path group.
+        package var groups: [[DMDeviceNumber]]
+        /// The group in use or used next, counted from 1; 0 when the kernel names none.
+        package var currentGroup: Int
 
-        package init(paths: [(number: DMDeviceNumber, isActive: Bool)], isQueueing: Bool) {
+        package init(
+            paths: [(number: DMDeviceNumber, isActive: Bool)], isQueueing: Bool, groups: [[DMDeviceNumber]] = [],
+            currentGroup: Int = 0
+        ) {
             self.paths = paths
             self.isQueueing = isQueueing
+            self.groups = groups
+            self.currentGroup = currentGroup
         }
 
         package static func == (left: MapView, right: MapView) -> Bool {
             left.isQueueing == right.isQueueing && left.paths.elementsEqual(right.paths, by: ==)
+                && left.groups == right.groups && left.currentGroup == right.currentGroup
         }
     }
 
@@ -71,9 +83,21 @@ package struct MonitorMachine {
     /// What a check found.
     package enum CheckResult: Equatable {
         case up(latencyMilliseconds: Double)
+        /// Takes I/O, not by the best way (ALUA active/non-optimized).
+        case nonOptimized(latencyMilliseconds: Double)
         case down(String)
+        /// Answers that its port was taken out of service (ALUA unavailable).
+        case drained
         /// Answers as another unit.
         case refused(String)
+
+        /// Whether it takes I/O.
+        var isUp: Bool {
+            switch self {
+            case .up, .nonOptimized: true
+            case .down, .drained, .refused: false
+            }
+        }
     }
 
     /// What is to be done.
@@ -82,6 +106,8 @@ package struct MonitorMachine {
         case check(PathKey, device: String, verify: Bool)
         case failPath(map: String, DMDeviceNumber)
         case reinstatePath(map: String, DMDeviceNumber)
+        /// Use a group of paths (counted from 1) from now on.
+        case switchGroup(map: String, Int)
         case setQueueing(map: String, Bool)
         /// Give the map exactly these paths.
         case reload(map: String, [MapTable.UsablePath])
@@ -100,6 +126,10 @@ package struct MonitorMachine {
         var reason = "not checked yet"
         var latency: Double?
         var failures = 0
+        /// Whether no other path is to be preferred, as far as its port says.
+        var isOptimized = true
+        /// Went by way of an unavailable port, and was not back since.
+        var isDrained = false
         var isVerified = false
         var isChecking = false
         var wasChecked = false
@@ -118,6 +148,8 @@ package struct MonitorMachine {
         var isReloading = false
     }
 
+    /// How the reason of a path begins that its storage host took out of service.
+    package static let drainedPrefix = "drained: "
     package static let flapSeconds = 60.0
     package static let steadySeconds = 120.0
     package static let mostGoodChecks = 16
@@ -157,6 +189,7 @@ package struct MonitorMachine {
         for volume in volumes { actions += takeMap(look.maps[volume.name], of: volume, now: now) }
         for key in order { actions += startCheck(key, now: now) }
         for volume in volumes { actions += fitTable(volume) }
+        for volume in volumes { actions += preferOptimized(volume) }
         if !runIsUnderWay { actions += repair(now: now) }
         return actions
     }
@@ -172,15 +205,23 @@ package struct MonitorMachine {
         }
         track.wasChecked = true
         switch result {
-        case .up(let latency):
+        case .up(let latency), .nonOptimized(let latency):
             track.latency = latency
             track.isVerified = true
+            track.isDrained = false
+            track.isOptimized = if case .up = result { true } else { false }
             track.goodChecks += 1
         case .down(let reason):
             track.goodChecks = 0
             track.isVerified = false
             tracks[key] = track
             return setAside(key, .down, reason, now: now)
+        case .drained:
+            track.goodChecks = 0
+            track.isVerified = false
+            track.isDrained = true
+            tracks[key] = track
+            return setAside(key, .down, "unavailable", now: now)
         case .refused(let reason):
             track.goodChecks = 0
             track.isVerified = false
@@ -294,9 +335,11 @@ package struct MonitorMachine {
         _ key: PathKey, _ state: MonitorState.PathState, _ reason: String, now: Double
     ) -> [Action] {
         guard var track = tracks[key] else { return [] }
+        // What follows on a drain is part of it: the initiator is asked to log out, and then the disk goes.
+        let reason = track.isDrained && state == .down ? Self.drainedPrefix + reason : reason
         var actions: [Action] = []
         if track.state != state {
-            if track.state == .up {
+            if track.state == .up, !track.isDrained {
                 track.failures += 1
                 let isFlap = now - track.cameBack < Self.flapSeconds
                 track.goodChecksNeeded = isFlap ? min(track.goodChecksNeeded * 2, Self.mostGoodChecks) : 1
@@ -375,6 +418,29 @@ package struct MonitorMachine {
         guard !usable.isEmpty, Set(usable.map(\.device)) != inTable else { return [] }
         maps[volume.name]?.isReloading = true
         return [.reload(map: volume.name, usable)]
+    }
+
+    /// Moves I/O to the first group with an active/optimized path when the group in use has none. Where it has one, or no
+    /// group has, it stays where it is: the kernel chooses among groups whose paths fail by itself.
+    private mutating func preferOptimized(_ volume: Volume) -> [Action] {
+        guard let view = maps[volume.name]?.view, view.groups.indices.contains(view.currentGroup - 1) else { return [] }
+        func isGood(_ group: [DMDeviceNumber]) -> Bool {
+            order.contains { key in
+                guard key.volume == volume.name, let track = tracks[key], let number = track.view.number else {
+                    return false
+                }
+                return track.state == .up && track.wasChecked && track.isOptimized && group.contains(number)
+                    && isActiveInMap(volume.name, number)
+            }
+        }
+        guard !isGood(view.groups[view.currentGroup - 1]), let best = view.groups.firstIndex(where: isGood) else {
+            return []
+        }
+        maps[volume.name]?.view?.currentGroup = best + 1
+        return [
+            .switchGroup(map: volume.name, best + 1),
+            .note("\(volume.name): I/O moves to path group \(best + 1), which is active/optimized"),
+        ]
     }
 
     private mutating func repair(now: Double) -> [Action] {

@@ -205,10 +205,12 @@ private struct Judgement {
     /// What to do about the first path that is down.
     private var pathAdvice: String? {
         let paths = observation.objects(of: .paths).filter { $0.facts["kind"] != "aux" }
-        guard let path = paths.first(where: { $0.state != .present }), let host = path.facts["host"],
+        let down = paths.filter { $0.state != .present }
+        guard let path = down.first(where: { $0.facts["drained"] == nil }) ?? down.first, let host = path.facts["host"],
             let endpoint = path.facts["endpoint"]
         else { return nil }
         if path.facts["refused"] == "yes" { return "make rack.yaml and storaged on \(host) agree" }
+        if path.facts["drained"] == "yes" { return "storaged undrain on \(host), once the work there is done" }
         if path.facts["session"] == nil { return "check \(host) \(endpoint), then: attach up" }
         return "check \(host) \(endpoint): attach discover \(endpoint)"
     }

@@ -1,0 +1,92 @@
+import Dispatch
+import ISCSI
+import SCSI
+
+/// Changes of reservations, one at a time, on a queue of their own: each is on stable storage before it counts, and no
+/// reactor waits for that disk.
+final class ReservationRegistry: Sendable {
+    let queue = DispatchQueue(label: "reservations")
+    let keeper: ReservationKeeper?
+
+    init(keeper: ReservationKeeper?) { self.keeper = keeper }
+
+    /// What a unit begins with.
+    func state(of target: TargetConfiguration) throws(ServerError) -> ReservationState {
+        try keeper?.read(target) ?? ReservationState()
+    }
+}
+
+extension Connection {
+    /// Has a change worked out, kept and committed by the queue for that. The task counts as having a request in flight
+    /// meanwhile.
+    func persistentReserveOut(_ request: PersistentReserveOut, _ task: TaskIndex) {
+        guard let unit else { return }
+        requestsInFlight += 1
+        offloadedRequests += 1
+        jobs[task.index].inFlight += 1
+        let (shared, reference, nexus) = (reactor.shared, reference, nexus)
+        log(.notice, "PERSISTENT RESERVE OUT: \(request.name)")
+        shared.reservations.queue.async {
+            @Sendable func answer(_ status: SCSIStatus, _ sense: Sense?) {
+                shared.post(.reservationsChanged(reference, task, status, sense), to: reference.reactor)
+            }
+            switch shared.changeReservations(of: unit, request, from: nexus) {
+            case .answered(let status, let sense): answer(status, sense)
+            case .committed(let victims):
+                // No write of a victim may come after the answer: it waits for the last of their block requests.
+                let barrier = Barrier { answer(.good, nil) }
+                if !victims.isEmpty { shared.abortTasks(unit: unit, of: victims, barrier) }
+                barrier.leave()
+            }
+        }
+    }
+
+    /// The queue is done with a PERSISTENT RESERVE OUT.
+    func reservationsChanged(_ task: TaskIndex, _ status: SCSIStatus, _ sense: Sense?) {
+        requestsInFlight -= 1
+        offloadedRequests -= 1
+        jobs[task.index].inFlight -= 1
+        reactor.markDirty(self)
+        if isClosing || machine.task(task).state == .aborted {
+            return discard(BlockRequest.synchronize(connection: index, task: task))
+        }
+        switch (status, sense) {
+        case (.good, _): succeed(task)
+        case (_, let sense?): fail(task, sense)
+        default: machine.respond(task, status: status.rawValue, sense: RawSpan())
+        }
+    }
+}
+
+extension SharedState {
+    enum ReservationResult {
+        case answered(SCSIStatus, Sense?)
+        case committed(victims: Set<NexusHandle>)
+    }
+
+    /// On the queue of reservations only.
+    func changeReservations(
+        of unit: UnitRuntime, _ request: PersistentReserveOut, from nexus: NexusHandle
+    ) -> ReservationResult {
+        switch unit.withUnit({ $0.reservationOutcome(of: request, from: nexus) }) {
+        case .status(let status, let sense): return .answered(status, sense)
+        case .change(let change):
+            let target = unit.target
+            do throws(ServerError) {
+                try reservations.keeper?.keep(target, change.state)
+            } catch {
+                logger.error("reservation refused: \(error)", metadata: ["target": "\(target.name)"])
+                return .answered(.checkCondition, .insufficientReservationResources)
+            }
+            return .committed(victims: unit.withUnit { $0.commit(change) }.subtracting([nexus]))
+        }
+    }
+
+    /// Has the tasks of some nexuses of a unit ended, on every reactor.
+    func abortTasks(unit: UnitRuntime, of nexuses: Set<NexusHandle>, _ barrier: Barrier) {
+        for reactor in reactors {
+            barrier.enter()
+            reactor.post(.abortTasksOf(nexuses, unit: unit, barrier))
+        }
+    }
+}
