@@ -117,6 +117,14 @@ static inline int rack_peer_credentials(int fd, int *pid, unsigned int *uid) {
     return 0;
 }
 
+/// copy_file_range(2): bytes copied, or the negative errno. The file system shares the blocks where it can.
+static inline int64_t rack_copy_file_range(int from, int64_t source, int to, int64_t destination, uint64_t length) {
+    extern long syscall(long, ...);
+    int64_t in = source, out = destination;
+    long copied = syscall(SYS_copy_file_range, from, &in, to, &out, length, 0);
+    return copied < 0 ? -(int64_t)errno : copied;
+}
+
 /// setfsuid(2): whose permissions this thread's file accesses are checked against; the user id before.
 static inline int rack_set_file_user(unsigned int uid) {
     extern int setfsuid(unsigned int);

@@ -44,6 +44,11 @@ public struct BlockGeometry: BitwiseCopyable, Sendable, Equatable {
     /// MAXIMUM WRITE SAME LENGTH in blocks. It bounds how long one WRITE SAME keeps the store busy.
     public var maximumWriteSameBlocks: UInt64
 
+    /// MAXIMUM COMPARE AND WRITE LENGTH in blocks: both halves of its Data-Out fit one payload buffer of 256 KiB.
+    public var maximumCompareAndWriteBlocks: UInt32 { min(255, (128 << 10) / blockLengthBytes) }
+    /// Blocks of one ORWRITE, which no VPD page reports: its Data-Out fits one payload buffer of 256 KiB.
+    public var maximumORWriteBlocks: UInt32 { (256 << 10) / blockLengthBytes }
+
     /// A unit of `blockCount` blocks with the house's limits: 8 MiB a transfer, 16 MiB a WRITE SAME, 2^20 blocks and
     /// 256 descriptors an UNMAP, 4096 bytes of unmap granularity.
     public init(

@@ -16,6 +16,7 @@ extension LogicalUnit {
         if let attention = takeAttention(for: nexus) { return .checkCondition(attention.sense) }
         if hasReservationConflict(cdb, from: nexus) { return .status(.reservationConflict, nil) }
         if let fault = accessFault(cdb, from: nexus) { return .checkCondition(fault) }
+        if let fault = medium.fault, !mayPassUnusableMedium(cdb) { return .checkCondition(fault) }
         switch MediaOperation.decode(cdb, geometry) {
         case .operation(let operation): return media(operation, expecting: expected)
         case .failed(let sense): return .checkCondition(sense)
@@ -29,6 +30,8 @@ extension LogicalUnit {
         }
         guard isSupported(cdb) else {
             let knowsCode = supportedCommands.contains { $0.operationCode == cdb.operationCode }
+            // SBC-3 5.24 has no service action of SANITIZE that another standard could define.
+            if knowsCode, cdb.operationCode == .sanitize { return .checkCondition(.invalidFieldInCDB(byte: 1, bit: 4)) }
             return .checkCondition(knowsCode ? .invalidServiceAction : .invalidOperationCode)
         }
         if let fault = cdb.controlFault { return .checkCondition(fault) }
@@ -48,6 +51,9 @@ extension LogicalUnit {
         switch continuation.cdb.operationCode {
         case .modeSelect6, .modeSelect10: return modeSelect(continuation.cdb, parameterList: list, from: nexus)
         case .unmap: return unmap(parameterList: list)
+        case .extendedCopy: return extendedCopy(parameterList: list, from: nexus)
+        case .sanitize: return sanitizeOverwrite(continuation.cdb, parameterList: list)
+        case .formatUnit: return formatUnit(continuation.cdb, parameterList: list)
         case .maintenanceOut: return setTargetPortGroups(parameterList: list, from: nexus)
         case .persistentReserveOut: return persistentReserveOut(continuation.cdb, parameterList: list)
         default: return .checkCondition(.invalidOperationCode)
@@ -83,6 +89,13 @@ extension LogicalUnit {
         case .startStopUnit: startStopUnit(cdb)
         case .sendDiagnostic: sendDiagnostic(cdb)
         case .readCapacity10: readCapacity10(cdb)
+        case .extendedCopy: beginExtendedCopy(cdb, expecting: expected)
+        case .receiveCopyResults: receiveCopyResults(cdb, from: nexus)
+        case .sanitize: beginSanitize(cdb, expecting: expected)
+        case .formatUnit: beginFormatUnit(cdb, expecting: expected)
+        case .preventAllowMediumRemoval: preventAllowMediumRemoval(cdb)
+        case .readDefectData10: readDefectData10(cdb)
+        case .readDefectData12: readDefectData12(cdb)
         case .unmap: beginUnmap(cdb, expecting: expected)
         case .serviceActionIn16:
             cdb.serviceAction == ServiceAction.readCapacity16 ? readCapacity16(cdb) : getLBAStatus(cdb)
@@ -114,7 +127,7 @@ extension LogicalUnit {
     /// REQUEST SENSE (SPC-4 6.39): what is pending, and clears it. Everything else went out with the status
     /// (autosense).
     private mutating func requestSense(_ cdb: CommandDescriptorBlock, from nexus: NexusHandle) -> Execution {
-        let sense = takeAttention(for: nexus)?.sense ?? failure ?? .noSense
+        let sense = takeAttention(for: nexus)?.sense ?? failure ?? medium.fault ?? .noSense
         let bytes = sense.encode(descriptorFormat: cdb.byte(1) & 0x01 != 0)
         return .parameterData(bytes.cut(to: Int(cdb.byte(4))))
     }

@@ -35,6 +35,14 @@ public enum Execution: Sendable, Equatable {
     /// Ask the store what is allocated from this block on, then send `LBAStatus.parameterData` and GOOD.
     case reportLBAStatus(startingBlock: UInt64, allocationLength: UInt32)
 
+    /// Do this to the whole medium, with no other command on it meanwhile; report with `LogicalUnit.mediumWorkProgressed`
+    /// and end with `mediumWorkEnded`, whatever becomes of the command. Then, or at once if `answersAtOnce`, GOOD.
+    case workOnMedium(MediumWork)
+
+    /// Copy these segments, in order, then GOOD. Every unit that is named has to be one that the initiator may log in
+    /// to, and `LogicalUnit.copyFault` of both has to allow it. What becomes of it goes to `LogicalUnit.copyProgressed`.
+    case extendedCopy(ExtendedCopy)
+
     /// Keep these states on stable storage, give them to the unit by `LogicalUnit.changeAccess`, then answer GOOD; where
     /// that cannot be, `Sense.setTargetPortGroupsCommandFailed`.
     case setTargetPortGroups([TargetPortGroupChange])

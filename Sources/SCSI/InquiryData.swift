@@ -36,7 +36,7 @@ enum InquiryData {
             0x06,  // VERSION: SPC-4
             0x12,  // NORMACA 0, HISUP 1, RESPONSE DATA FORMAT 2
             91,  // ADDITIONAL LENGTH
-            0x30,  // SCCS 0, TPGS 3: implicit and explicit; 3PC 0, PROTECT 0
+            0x38,  // SCCS 0, TPGS 3: implicit and explicit; 3PC 1, PROTECT 0
             identity.ports.count > 1 ? 0x10 : 0x00,  // MULTIP
             0x02,  // CMDQUE 1
         ]

@@ -30,6 +30,8 @@ public struct LogicalUnit: Sendable {
     struct Nexus: Sendable {
         var information: NexusInformation
         var pending: PendingAttentions
+        /// Copies that go on or have ended, for RECEIVE COPY RESULTS.
+        var copies: [CopyStatus] = []
     }
 
     /// Who the unit is.
@@ -42,6 +44,8 @@ public struct LogicalUnit: Sendable {
     public private(set) var failure: Sense?
 
     var mode = ModeParameters()
+    /// SANITIZE and FORMAT UNIT.
+    var medium = MediumState.usable
     var nexuses: [NexusHandle: Nexus] = [:]
     /// The target port groups that somebody has changed (see AsymmetricAccess.swift).
     var groupAccess: [UInt16: TargetPortGroupAccess] = [:]
@@ -82,7 +86,7 @@ public struct LogicalUnit: Sendable {
     }
 
     private var inspectsEverybody: Bool {
-        failure != nil || mode.softwareWriteProtect || !mode.writeCacheEnabled
+        failure != nil || mode.softwareWriteProtect || !mode.writeCacheEnabled || medium != .usable
     }
 
     /// D_SENSE: pass it to `Sense.encode`.

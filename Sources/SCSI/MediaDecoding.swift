@@ -22,6 +22,9 @@ extension MediaOperation {
         case .verify16: verify(cdb, geometry, fields16(cdb))
         case .writeSame10: writeSame(cdb, geometry, fields10(cdb))
         case .writeSame16: writeSame(cdb, geometry, fields16(cdb))
+        case .variableLength where cdb.serviceAction == ServiceAction.writeSame32: writeSame32(cdb, geometry)
+        case .compareAndWrite: compareAndWrite(cdb, geometry)
+        case .orWrite16: orWrite(cdb, geometry)
         case .prefetch10: prefetch(cdb, geometry, fields10(cdb))
         case .prefetch16: prefetch(cdb, geometry, fields16(cdb))
         default: .notMediaCommand
@@ -131,19 +134,59 @@ extension MediaOperation {
         return .operation(.verify(range(fields), check, cacheControl(cdb).intersection(.disablePageOut)))
     }
 
+    /// COMPARE AND WRITE: NUMBER OF LOGICAL BLOCKS is byte 13 alone, bytes 10 to 12 are reserved.
+    private static func compareAndWrite(_ cdb: CommandDescriptorBlock, _ geometry: BlockGeometry) -> MediaDecode {
+        if let fault = commonFault(cdb) { return .failed(fault) }
+        if geometry.isReadOnly { return .failed(.writeProtected) }
+        let fields = Fields(first: cdb.uint64(at: 2), count: UInt32(cdb.byte(13)), countOffset: 13)
+        if let fault = rangeFault(fields, geometry) { return .failed(fault) }
+        guard fields.count <= geometry.maximumCompareAndWriteBlocks else {
+            return .failed(.invalidFieldInCDB(byte: fields.countOffset))
+        }
+        return .operation(.compareAndWrite(range(fields), cacheControl(cdb)))
+    }
+
+    private static func orWrite(_ cdb: CommandDescriptorBlock, _ geometry: BlockGeometry) -> MediaDecode {
+        if let fault = commonFault(cdb) { return .failed(fault) }
+        if geometry.isReadOnly { return .failed(.writeProtected) }
+        let fields = fields16(cdb)
+        if let fault = rangeFault(fields, geometry) { return .failed(fault) }
+        guard fields.count <= geometry.maximumORWriteBlocks else {
+            return .failed(.invalidFieldInCDB(byte: fields.countOffset))
+        }
+        return .operation(.orWrite(range(fields), cacheControl(cdb)))
+    }
+
     /// WRITE SAME: length 0 means up to the end (WSNZ 0), which the limit then bounds like any other length.
     private static func writeSame(
         _ cdb: CommandDescriptorBlock, _ geometry: BlockGeometry, _ fields: Fields
     ) -> MediaDecode {
-        if let fault = commonFault(cdb) { return .failed(fault) }
+        writeSame(cdb, geometry, fields, flagsOffset: 1, hasNoDataOutBit: cdb.operationCode == .writeSame16)
+    }
+
+    /// WRITE SAME (32): flags in byte 10, address in bytes 12 to 19, length in bytes 28 to 31. What belongs to protection
+    /// information, bytes 20 to 27, is not looked at. A block that was cut short is refused: a length that did not come
+    /// would mean the whole unit.
+    private static func writeSame32(_ cdb: CommandDescriptorBlock, _ geometry: BlockGeometry) -> MediaDecode {
+        guard cdb.byte(7) == 0x18, cdb.receivedLengthBytes == 32 else { return .failed(.invalidFieldInCDB(byte: 7)) }
+        let fields = Fields(first: cdb.uint64(at: 12), count: cdb.uint32(at: 28), countOffset: 28)
+        return writeSame(cdb, geometry, fields, flagsOffset: 10, hasNoDataOutBit: true)
+    }
+
+    private static func writeSame(
+        _ cdb: CommandDescriptorBlock, _ geometry: BlockGeometry, _ fields: Fields, flagsOffset: UInt16,
+        hasNoDataOutBit: Bool
+    ) -> MediaDecode {
+        let flags = cdb.byte(Int(flagsOffset))
+        func invalid(_ bit: UInt8) -> MediaDecode { .failed(.invalidFieldInCDB(byte: flagsOffset, bit: bit)) }
+        if let fault = cdb.controlFault { return .failed(fault) }
+        if flags & 0xE0 != 0 { return invalid(7) }
         if geometry.isReadOnly { return .failed(.writeProtected) }
-        let flags = cdb.byte(1)
         // ANCHOR asks for ANC_SUP, UNMAP for LBPME; PBDATA and LBDATA are obsolete and would change what is written.
-        if flags & 0x10 != 0 { return .failed(.invalidFieldInCDB(byte: 1, bit: 4)) }
-        if flags & 0x08 != 0 && !geometry.isThin { return .failed(.invalidFieldInCDB(byte: 1, bit: 3)) }
-        if flags & 0x06 != 0 { return .failed(.invalidFieldInCDB(byte: 1, bit: flags & 0x04 != 0 ? 2 : 1)) }
-        let hasNoDataOutBit = cdb.operationCode == .writeSame16
-        if !hasNoDataOutBit && flags & 0x01 != 0 { return .failed(.invalidFieldInCDB(byte: 1, bit: 0)) }
+        if flags & 0x10 != 0 { return invalid(4) }
+        if flags & 0x08 != 0 && !geometry.isThin { return invalid(3) }
+        if flags & 0x06 != 0 { return invalid(flags & 0x04 != 0 ? 2 : 1) }
+        if !hasNoDataOutBit && flags & 0x01 != 0 { return invalid(0) }
         guard let range = rangeOrRest(fields, geometry) else {
             return .failed(.logicalBlockAddressOutOfRange(fields.first))
         }

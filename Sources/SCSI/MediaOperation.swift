@@ -52,6 +52,12 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
     case verify(BlockRange, ByteCheck, CacheControl)
     /// WRITE SAME (10), (16): one block's worth of data into every block of the range.
     case writeSame(BlockRange, WriteSameOptions)
+    /// COMPARE AND WRITE: the blocks are read and compared with the first half of the Data-Out; when they are equal the
+    /// second half is written. No other command on the unit comes in between (SBC-3 5.2).
+    case compareAndWrite(BlockRange, CacheControl)
+    /// ORWRITE (16): the blocks are read, the Data-Out is or'ed into them, they are written back; no other command on
+    /// the unit comes in between (SBC-3 5.7).
+    case orWrite(BlockRange, CacheControl)
     /// SYNCHRONIZE CACHE (10), (16), and what START STOP UNIT flushes. `immediate`: answer GOOD at once, errors later.
     case synchronizeCache(BlockRange, immediate: Bool)
     /// PRE-FETCH (10), (16): advice. `immediate`: answer at once.
@@ -61,7 +67,8 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
     public var range: BlockRange {
         switch self {
         case .read(let range, _), .write(let range, _), .writeAndVerify(let range, _, _), .verify(let range, _, _),
-            .writeSame(let range, _), .synchronizeCache(let range, _), .prefetch(let range, _):
+            .writeSame(let range, _), .compareAndWrite(let range, _), .orWrite(let range, _),
+            .synchronizeCache(let range, _), .prefetch(let range, _):
             range
         }
     }
@@ -69,7 +76,7 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
     /// Whether the medium changes.
     public var isWrite: Bool {
         switch self {
-        case .write, .writeAndVerify, .writeSame: true
+        case .write, .writeAndVerify, .writeSame, .compareAndWrite, .orWrite: true
         case .read, .verify, .synchronizeCache, .prefetch: false
         }
     }
@@ -77,7 +84,8 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
     /// Whether the answer has to wait for stable storage.
     public var forcesUnitAccess: Bool {
         switch self {
-        case .read(_, let control), .write(_, let control), .verify(_, _, let control):
+        case .read(_, let control), .write(_, let control), .verify(_, _, let control),
+            .compareAndWrite(_, let control), .orWrite(_, let control):
             control.contains(.forceUnitAccess)
         case .writeAndVerify: true
         case .writeSame(_, let options): options.contains(.forceUnitAccess)
@@ -90,8 +98,10 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
     public func dataOutLengthBytes(_ geometry: BlockGeometry) -> UInt64 {
         let blockLength = UInt64(geometry.blockLengthBytes)
         return switch self {
-        case .write(let range, _), .writeAndVerify(let range, _, _), .verify(let range, .compare, _):
+        case .write(let range, _), .writeAndVerify(let range, _, _), .verify(let range, .compare, _),
+            .orWrite(let range, _):
             range.blockCount * blockLength
+        case .compareAndWrite(let range, _): 2 * range.blockCount * blockLength
         case .verify(let range, .compareOneBlock, _): range.isEmpty ? 0 : blockLength
         case .writeSame(_, let options): options.contains(.noDataOut) ? 0 : blockLength
         case .read, .verify, .synchronizeCache, .prefetch: 0
@@ -107,9 +117,10 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
     /// (the rest is residual underflow); so is less for WRITE and WRITE AND VERIFY, if it is whole blocks: see
     /// `truncated`.
     ///
-    /// Refused, with INVALID FIELD IN COMMAND INFORMATION UNIT and nothing written: half a block; a VERIFY with less
-    /// data than it compares; a WRITE SAME with anything but one block, which says that initiator and unit disagree
-    /// about the block length (SBC-3 5.40).
+    /// Refused, with INVALID FIELD IN COMMAND INFORMATION UNIT and nothing written: half a block; a VERIFY or ORWRITE with
+    /// less data than it takes; a WRITE SAME with anything but one block, which says that initiator and unit disagree
+    /// about the block length (SBC-3 5.40). A COMPARE AND WRITE with anything but two halves is refused with INVALID FIELD
+    /// IN CDB: NUMBER OF LOGICAL BLOCKS has one byte, in which 256 has become 0.
     public func expectedDataOutFault(_ expectedLengthBytes: UInt32, _ geometry: BlockGeometry) -> Sense? {
         let expected = UInt64(expectedLengthBytes)
         let needed = dataOutLengthBytes(geometry)
@@ -119,7 +130,8 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
             expected > needed || expected % UInt64(geometry.blockLengthBytes) == 0
                 ? nil : .invalidFieldInCommandInformationUnit
         case .writeSame: .invalidFieldInCommandInformationUnit
-        case .verify: expected > needed ? nil : .invalidFieldInCommandInformationUnit
+        case .compareAndWrite: .invalidFieldInCDB(byte: 13)
+        case .verify, .orWrite: expected > needed ? nil : .invalidFieldInCommandInformationUnit
         case .read, .synchronizeCache, .prefetch: nil
         }
     }
@@ -134,7 +146,7 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
         return switch self {
         case .write(_, let control): .write(sent, control)
         case .writeAndVerify(_, let check, let control): .writeAndVerify(sent, check, control)
-        case .read, .verify, .writeSame, .synchronizeCache, .prefetch: self
+        case .read, .verify, .writeSame, .compareAndWrite, .orWrite, .synchronizeCache, .prefetch: self
         }
     }
 
@@ -145,6 +157,8 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
         case .writeAndVerify(let range, let check, let control):
             .writeAndVerify(range, check, control.union(.forceUnitAccess))
         case .writeSame(let range, let options): .writeSame(range, options.union(.forceUnitAccess))
+        case .compareAndWrite(let range, let control): .compareAndWrite(range, control.union(.forceUnitAccess))
+        case .orWrite(let range, let control): .orWrite(range, control.union(.forceUnitAccess))
         case .read, .verify, .synchronizeCache, .prefetch: self
         }
     }

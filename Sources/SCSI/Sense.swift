@@ -16,6 +16,8 @@ public enum SenseKey: UInt8, BitwiseCopyable, Sendable {
     case unitAttention = 0x6
     /// The blocks are protected from this.
     case dataProtect = 0x7
+    /// A copy stopped: a unit that it names, or the copying itself, failed.
+    case copyAborted = 0xA
     /// The command was aborted; it may be repeated.
     case abortedCommand = 0xB
     /// The data sent and the data on the medium differ.
@@ -32,6 +34,8 @@ public struct Sense: BitwiseCopyable, Sendable, Equatable {
         case none
         /// A byte of the command descriptor block, and the highest bit of the field there.
         case commandField(byte: UInt16, bit: UInt8?)
+        /// PROGRESS INDICATION: so many 65536ths are done.
+        case progress(UInt16)
         /// A byte of the parameter list, and the highest bit of the field there.
         case parameterField(byte: UInt16, bit: UInt8?)
     }
@@ -109,6 +113,7 @@ public struct Sense: BitwiseCopyable, Sendable, Equatable {
     private var senseKeySpecific: (flags: UInt8, field: UInt16)? {
         switch pointer {
         case .none: nil
+        case .progress(let done): (0x80, done)
         case .commandField(let byte, let bit): (0xC0 | Self.bitPointer(bit), byte)
         case .parameterField(let byte, let bit): (0x80 | Self.bitPointer(bit), byte)
         }

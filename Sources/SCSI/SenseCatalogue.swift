@@ -42,6 +42,47 @@ extension Sense {
     /// SAVING PARAMETERS NOT SUPPORTED, 39h/00h.
     public static let savingParametersNotSupported = Self(.illegalRequest, additionalSenseCode: 0x3900)
 
+    /// TOO MANY TARGET DESCRIPTORS, 26h/06h.
+    public static let tooManyTargetDescriptors = Self(.illegalRequest, additionalSenseCode: 0x2606)
+
+    /// UNSUPPORTED TARGET DESCRIPTOR TYPE CODE, 26h/07h.
+    public static func unsupportedTargetDescriptorType(byte: Int) -> Self {
+        Self(
+            .illegalRequest, additionalSenseCode: 0x2607,
+            pointer: .parameterField(byte: UInt16(truncatingIfNeeded: byte), bit: nil))
+    }
+
+    /// TOO MANY SEGMENT DESCRIPTORS, 26h/08h.
+    public static let tooManySegmentDescriptors = Self(.illegalRequest, additionalSenseCode: 0x2608)
+
+    /// UNSUPPORTED SEGMENT DESCRIPTOR TYPE CODE, 26h/09h.
+    public static func unsupportedSegmentDescriptorType(byte: Int) -> Self {
+        Self(
+            .illegalRequest, additionalSenseCode: 0x2609,
+            pointer: .parameterField(byte: UInt16(truncatingIfNeeded: byte), bit: nil))
+    }
+
+    /// INLINE DATA LENGTH EXCEEDED, 26h/0Bh: none is taken.
+    public static let inlineDataLengthExceeded = Self(.illegalRequest, additionalSenseCode: 0x260B)
+
+    /// OPERATION IN PROGRESS, 00h/16h: a copy of the same LIST IDENTIFIER goes on.
+    public static let operationInProgress = Self(.illegalRequest, additionalSenseCode: 0x0016)
+
+    // MARK: A copy stopped
+
+    /// NO ADDITIONAL SENSE INFORMATION, 00h/00h: the segment names blocks that its unit does not have.
+    public static let copyAborted = Self(.copyAborted, additionalSenseCode: 0x0000)
+
+    /// THIRD PARTY DEVICE FAILURE, 0Dh/01h: reading or writing a unit was refused, or failed.
+    public static let thirdPartyDeviceFailure = Self(.copyAborted, additionalSenseCode: 0x0D01)
+
+    /// COPY TARGET DEVICE NOT REACHABLE, 0Dh/02h: no unit of that name that the initiator may use. Which of the two it is
+    /// the answer does not tell.
+    public static let copyTargetDeviceNotReachable = Self(.copyAborted, additionalSenseCode: 0x0D02)
+
+    /// INCORRECT COPY TARGET DEVICE TYPE, 0Dh/03h: source and destination have different block lengths.
+    public static let incorrectCopyTargetDeviceType = Self(.copyAborted, additionalSenseCode: 0x0D03)
+
     // MARK: The unit's state forbids it
 
     /// WRITE PROTECTED, 27h/00h.
@@ -61,6 +102,12 @@ extension Sense {
 
     /// LOGICAL UNIT NOT READY, MANUAL INTERVENTION REQUIRED, 04h/03h: an operator has to act.
     public static let manualInterventionRequired = Self(.notReady, additionalSenseCode: 0x0403)
+
+    /// SANITIZE COMMAND FAILED, 31h/03h: what is left of the old data is not known.
+    public static let sanitizeCommandFailed = Self(.mediumError, additionalSenseCode: 0x3103)
+
+    /// MEDIUM FORMAT CORRUPTED, 31h/00h: FORMAT UNIT did not end.
+    public static let mediumFormatCorrupted = Self(.mediumError, additionalSenseCode: 0x3100)
 
     // MARK: The medium or the target failed
 

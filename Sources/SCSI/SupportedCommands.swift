@@ -31,6 +31,31 @@ struct SupportedCommand: Sendable {
         return command
     }()
 
+    /// FORMAT UNIT and SANITIZE erase by deallocating; of a unit that cannot, they are not asked.
+    private static let formatUnit: SupportedCommand = {
+        var command = Self(.formatUnit, [0xFF, 0, 0, 0, 0x04], nominal: 60, recommended: 3600)
+        command.needsThin = true
+        return command
+    }()
+
+    private static func sanitize(_ action: UInt16) -> SupportedCommand {
+        var command = Self(
+            .sanitize, [0xE0 | UInt8(action), 0, 0, 0, 0, 0, 0xFF, 0xFF, 0x04], nominal: 60, recommended: 3600)
+        command.serviceAction = action
+        command.needsThin = true
+        return command
+    }
+
+    /// CONTROL is byte 1, the service action bytes 8 and 9; LBA from byte 12 on, the length from byte 28 on.
+    private static let writeSame32: SupportedCommand = {
+        var usage: [UInt8] = [0x04, 0, 0, 0, 0, 0, 0xFF, 0x00, 0x0D, 0xFF, 0]
+        usage +=
+            [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF] + [0, 0, 0, 0, 0, 0, 0, 0] + [0xFF, 0xFF, 0xFF, 0xFF]
+        var command = Self(.variableLength, usage, nominal: 10, recommended: 60)
+        command.serviceAction = ServiceAction.writeSame32
+        return command
+    }()
+
     private static let reportTargetPortGroups: SupportedCommand = {
         var command = Self(
             .maintenanceIn, serviceAction: ServiceAction.reportTargetPortGroups,
@@ -58,6 +83,7 @@ struct SupportedCommand: Sendable {
     static let all: [SupportedCommand] = [
         Self(.testUnitReady, [0, 0, 0, 0, 0x04]),
         Self(.requestSense, [0x01, 0, 0, 0xFF, 0x04]),
+        formatUnit,
         Self(.read6, [0x1F, 0xFF, 0xFF, 0xFF, 0x04]),
         Self(.write6, [0x1F, 0xFF, 0xFF, 0xFF, 0x04]),
         Self(.inquiry, [0x03, 0xFF, 0xFF, 0xFF, 0x04]),
@@ -67,6 +93,7 @@ struct SupportedCommand: Sendable {
         Self(.modeSense6, [0x08, 0xFF, 0xFF, 0xFF, 0x04]),
         Self(.startStopUnit, [0x01, 0, 0, 0xF7, 0x04], nominal: 10, recommended: 60),
         Self(.sendDiagnostic, [0xE4, 0, 0xFF, 0xFF, 0x04]),
+        Self(.preventAllowMediumRemoval, [0, 0, 0, 0x03, 0x04]),
         Self(.readCapacity10, [0, 0, 0, 0, 0, 0, 0, 0, 0x04]),
         Self(.read10, [0xF8] + tail10),
         Self(.write10, [0xF8] + tail10),
@@ -74,8 +101,12 @@ struct SupportedCommand: Sendable {
         Self(.verify10, [0xF6] + tail10),
         Self(.prefetch10, [0x02] + tail10),
         Self(.synchronizeCache10, [0x02] + tail10, nominal: 10, recommended: 60),
+        Self(.readDefectData10, [0, 0x1F, 0, 0, 0, 0, 0xFF, 0xFF, 0x04]),
         Self(.writeSame10, [0xFF] + tail10, nominal: 10, recommended: 60),
         unmap,
+        sanitize(ServiceAction.sanitizeOverwrite),
+        sanitize(ServiceAction.sanitizeBlockErase),
+        sanitize(ServiceAction.sanitizeExitFailureMode),
         Self(.modeSelect10, [0x13, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0x04]),
         Self(.reserve10, [0x1F, 0, 0, 0, 0, 0, 0, 0, 0x04]),
         Self(.release10, [0x1F, 0, 0, 0, 0, 0, 0, 0, 0x04]),
@@ -83,8 +114,22 @@ struct SupportedCommand: Sendable {
         reserveIn(0), reserveIn(1), reserveIn(2), reserveIn(3),
         reserveOut(0), reserveOut(1), reserveOut(2), reserveOut(3), reserveOut(4), reserveOut(5), reserveOut(6),
         reserveOut(7),
+        writeSame32,
+        Self(
+            .extendedCopy, serviceAction: ServiceAction.extendedCopyLID1,
+            [0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
+        Self(
+            .receiveCopyResults, serviceAction: ServiceAction.copyStatus,
+            [0xFF, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
+        Self(
+            .receiveCopyResults, serviceAction: ServiceAction.operatingParameters,
+            [0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
         Self(.read16, [0xF8] + tail16),
+        Self(
+            .compareAndWrite,
+            [0xF8, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0xFF, 0x00, 0x04]),
         Self(.write16, [0xF8] + tail16),
+        Self(.orWrite16, [0xF8] + tail16),
         Self(.writeAndVerify16, [0xF6] + tail16),
         Self(.verify16, [0xF6] + tail16),
         Self(.prefetch16, [0x02] + tail16),
@@ -109,6 +154,7 @@ struct SupportedCommand: Sendable {
         Self(.write12, [0xF8] + tail12),
         Self(.writeAndVerify12, [0xF6] + tail12),
         Self(.verify12, [0xF6] + tail12),
+        Self(.readDefectData12, [0x1F, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
     ]
 }
 

@@ -4,6 +4,7 @@ enum VitalProductData: UInt8, CaseIterable {
     case unitSerialNumber = 0x80
     case deviceIdentification = 0x83
     case extendedInquiry = 0x86
+    case thirdPartyCopy = 0x8F
     case blockLimits = 0xB0
     case blockDeviceCharacteristics = 0xB1
     case logicalBlockProvisioning = 0xB2
@@ -16,8 +17,9 @@ enum VitalProductData: UInt8, CaseIterable {
             case .unitSerialNumber: Self.serialNumber(identity)
             case .deviceIdentification: Self.designators(identity, port: port)
             case .extendedInquiry: Self.extendedInquiryContents
+            case .thirdPartyCopy: Self.thirdPartyCopyContents
             case .blockLimits: Self.blockLimits(geometry)
-            case .blockDeviceCharacteristics: Self.characteristics
+            case .blockDeviceCharacteristics: Self.characteristics(geometry)
             case .logicalBlockProvisioning: Self.provisioning(geometry)
             }
         var bytes: [UInt8] = [0x00, rawValue]
@@ -107,7 +109,8 @@ enum VitalProductData: UInt8, CaseIterable {
     /// B0h, Block Limits (SBC-3 6.5.3): 60 bytes.
     private static func blockLimits(_ geometry: BlockGeometry) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: 60)
-        // WSNZ 0: WRITE SAME with length 0 means up to the end. MAXIMUM COMPARE AND WRITE LENGTH 0: not served.
+        // WSNZ 0: WRITE SAME with length 0 means up to the end.
+        bytes[1] = UInt8(geometry.maximumCompareAndWriteBlocks)  // MAXIMUM COMPARE AND WRITE LENGTH
         bytes.store(UInt16(1) << UInt16(geometry.physicalBlockExponent & 0x0F), at: 2)  // OPTIMAL ... GRANULARITY
         bytes.store(geometry.maximumTransferBlocks, at: 4)
         if geometry.isThin {
@@ -120,8 +123,14 @@ enum VitalProductData: UInt8, CaseIterable {
         return bytes
     }
 
-    /// B1h, Block Device Characteristics (SBC-3 6.5.2): MEDIUM ROTATION RATE 1, non-rotating.
-    private static let characteristics: [UInt8] = [0x00, 0x01] + [UInt8](repeating: 0, count: 58)
+    /// B1h, Block Device Characteristics (SBC-3 6.5.2): MEDIUM ROTATION RATE 1, non-rotating; WABEREQ 1, blocks can be
+    /// read after SANITIZE BLOCK ERASE, where there is one.
+    private static func characteristics(_ geometry: BlockGeometry) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: 60)
+        bytes[1] = 0x01
+        if geometry.isThin { bytes[3] = 0x40 }
+        return bytes
+    }
 
     /// B2h, Logical Block Provisioning (SBC-3 6.5.4): LBPU, LBPWS, LBPWS10 and LBPRZ, ANC_SUP 0; thin provisioned.
     private static func provisioning(_ geometry: BlockGeometry) -> [UInt8] {

@@ -3,7 +3,11 @@ import Reactor
 
 /// One operation on a backing file that is in flight.
 struct BlockRequest: BitwiseCopyable {
-    enum Kind: UInt8 { case read, write, readBack, synchronize, punchHole, zeroRange }
+    enum Kind: UInt8 {
+        case read, write, readBack, synchronize, punchHole, zeroRange
+
+        var changesMedium: Bool { self == .write || self == .punchHole || self == .zeroRange }
+    }
 
     var kind: Kind
     /// Place of the connection that asked for it.

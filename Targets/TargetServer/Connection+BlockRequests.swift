@@ -26,9 +26,17 @@ extension Connection {
     @inline(__always)
     func submit(_ request: BlockRequest) {
         requestsInFlight += 1
+        if request.task != Self.detachedTask { jobs[request.task.index].inFlight += 1 }
+        if gateMode != .open, parks(request) { return }
+        issueNew(request)
+    }
+
+    /// The same past the unit's gate.
+    @inline(__always)
+    func issueNew(_ request: BlockRequest) {
         let number = reactor.requests.insert(request)
         if request.task != Self.detachedTask {
-            jobs[request.task.index].inFlight += 1
+            jobs[request.task.index].hasBegun = true
             if jobs[request.task.index].delayMilliseconds > 0, putAside(number, request.task) { return }
         }
         issueInTurn(number, request)
@@ -139,6 +147,7 @@ extension Connection {
         case .fill: continueFill(task)
         case .unmap: continueUnmap(task)
         case .verifyMedium, .verifyBlock: continueScan(task)
+        case .compareAndWrite, .orWrite: continueAtomic(task)
         default:
             resumeJob(task)
             endIfDone(task)
@@ -161,6 +170,7 @@ extension Connection {
     }
 
     private func compare(_ request: BlockRequest) {
+        if jobs[request.task.index].work == .orWrite { return merge(request) }
         guard !request.reference.isNone, jobs[request.task.index].sense == nil else { return }
         let medium = unsafe reactor.pool.address(of: request.slot)
         let wanted = unsafe reactor.pool.address(of: request.reference) + request.referenceOffset
@@ -215,6 +225,7 @@ extension Connection {
     /// An ended request whose task is aborted, or whose connection is going.
     func discard(_ request: BlockRequest) {
         let task = request.task
+        if task == Self.detachedTask { return }
         if request.kind == .read {
             releaseOutput(request.slot)
         } else if !request.slot.isNone, request.slot != jobs[task.index].slot {
@@ -224,6 +235,7 @@ extension Connection {
             reactor.pool.release(request.reference)
         }
         guard jobs[task.index].inFlight == 0 else { return }
+        leaveGate(task)
         if !jobs[task.index].slot.isNone { releaseJobSlot(task) }
         if machine.task(task).state == .aborted { machine.forget(task) }
         for barrier in abortBarriers.removeValue(forKey: task) ?? [] { barrier.leave() }
@@ -232,6 +244,7 @@ extension Connection {
     /// Ends a task without a response. `barrier` is entered and left once its last block request has ended.
     /// Returns whether there was such a task.
     func abort(_ task: TaskIndex, _ barrier: Barrier) -> Bool {
+        dropParked(of: task)
         let busy = jobs[task.index].inFlight > 0
         let tag = machine.task(task).initiatorTaskTag
         guard
@@ -241,6 +254,8 @@ extension Connection {
         unit?.aborts.add(1, ordering: .relaxed)
         continuations[task] = nil
         unmapRanges[task] = nil
+        if gatePlaces[task]?.isInside == false { gatePlaces[task] = nil }
+        offloads.removeValue(forKey: task)?.cancel()
         starvedJobs.removeAll { $0 == task }
         readsAwaitingOutput.removeAll { $0 == task }
         if !digestsToSpoil.isEmpty {

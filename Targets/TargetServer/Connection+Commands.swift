@@ -22,6 +22,7 @@ extension Connection {
         let flags = unit.currentFlags
         let cdb = commandDescriptorBlock(words, additional)
         if flags.contains(.injectsFaults), injectFault(task, cdb) { return }
+        if flags.contains(.gated) { gateMode = unit.gate.currentMode }
         if !flags.contains(.requiresInspection), !flags.contains(.restrictsAccess) || isUnrestricted(unit) {
             if unit.currentGeometryVersion != geometryVersion { refreshGeometry(unit) }
             switch MediaOperation.decode(cdb, geometry) {
@@ -87,6 +88,8 @@ extension Connection {
             jobs[task.index].work = .parameterList
             continuations[task] = continuation
             collect(task, wanted)
+        case .extendedCopy(let copy): extendedCopy(copy, task)
+        case .workOnMedium(let work): workOnMedium(work, task)
         case .unmap(let ranges): unmap(ranges, task)
         case .reportLBAStatus(let startingBlock, let allocationLength):
             reportLBAStatus(startingBlock, allocationLength, task)
@@ -145,6 +148,12 @@ extension Connection {
             jobs[task.index].mayPunch = options.contains(.unmap)
             beginDataOut(
                 task, .fill, options.contains(.noDataOut) ? 0 : Int(blockBytes), operation.forcesUnitAccess)
+        case .compareAndWrite:
+            jobs[task.index].totalBytes = commandBytes
+            beginDataOut(task, .compareAndWrite, 2 * Int(commandBytes), operation.forcesUnitAccess)
+        case .orWrite:
+            jobs[task.index].totalBytes = commandBytes
+            beginDataOut(task, .orWrite, Int(commandBytes), operation.forcesUnitAccess)
         case .synchronizeCache(_, let immediate):
             _ = machine.admit(task, wantedBytes: 0, commandBytes: 0)
             jobs[task.index].work = .synchronize
@@ -286,6 +295,7 @@ extension Connection {
             let nexus = nexus
             perform(unit.withUnit { $0.finish(continuation, parameterList: bytes, from: nexus) }, task)
         case .fill: beginFill(task)
+        case .compareAndWrite, .orWrite: beginAtomic(task)
         default: continueScan(task)
         }
     }

@@ -22,6 +22,7 @@ extension Connection {
     func persistentReserveOut(_ request: PersistentReserveOut, _ task: TaskIndex) {
         guard let unit else { return }
         requestsInFlight += 1
+        offloadedRequests += 1
         jobs[task.index].inFlight += 1
         let (shared, reference, nexus, wait) = (reactor.shared, reference, nexus, waits.newNumber())
         log(.notice, "PERSISTENT RESERVE OUT: \(request.name)")
@@ -48,6 +49,7 @@ extension Connection {
         // Given up meanwhile; the task's place may be another's by now.
         if waits.end(command: wait) { return }
         requestsInFlight -= 1
+        offloadedRequests -= 1
         jobs[task.index].inFlight -= 1
         reactor.markDirty(self)
         if isClosing || machine.task(task).state == .aborted {

@@ -20,6 +20,7 @@ extension Connection {
     func setTargetPortGroups(_ changes: [TargetPortGroupChange], _ task: TaskIndex) {
         guard let unit else { return }
         requestsInFlight += 1
+        offloadedRequests += 1
         jobs[task.index].inFlight += 1
         let (shared, reference, nexus) = (reactor.shared, reference, nexus)
         log(.notice, "SET TARGET PORT GROUPS: \(changes.map { "\($0.group) \(AccessState($0.state).rawValue)" })")
@@ -32,6 +33,7 @@ extension Connection {
     /// The queue is done with a SET TARGET PORT GROUPS.
     func targetPortGroupsSet(_ task: TaskIndex, isKept: Bool) {
         requestsInFlight -= 1
+        offloadedRequests -= 1
         jobs[task.index].inFlight -= 1
         reactor.markDirty(self)
         if isClosing || machine.task(task).state == .aborted {

@@ -49,6 +49,21 @@ final class Connection {
     var readsAwaitingOutput: [TaskIndex] = []
     /// Payload memory that the peer has to read free: of reads under way, of the output queue, of the send under way.
     private(set) var outputBytes = 0
+    /// How far the unit's gate is open, as this connection last heard.
+    var gateMode = UnitGate.Mode.open
+    /// Block requests that the gate keeps back, in order, and since when.
+    var parkedRequests: [BlockRequest] = []
+    var parkedSince: Int64 = 0
+    /// Those who wait until nothing of this connection is in flight that came before the gate closed.
+    var drainBarriers: [Barrier] = []
+    /// Nothing of this connection was in flight after the gate closed.
+    var hasDrained = false
+    /// Commands that want, or have, the unit to themselves.
+    var gatePlaces: [TaskIndex: GatePlace] = [:]
+    /// Commands whose work another thread does.
+    var offloads: [TaskIndex: Offload] = [:]
+    /// How many of the requests in flight are work of other threads.
+    var offloadedRequests = 0
     /// Ranges of UNMAP commands that are still to be punched.
     var unmapRanges: [TaskIndex: [BlockRange]] = [:]
     /// Tags of commands whose next digest a fault rule makes wrong.
@@ -204,6 +219,7 @@ final class Connection {
         machine.discardOutput { releaseOutput(PayloadSlot(rawValue: $0.value)) }
         for pdu in loginOutput where pdu.payload != .none { releaseOutput(PayloadSlot(rawValue: pdu.payload.value)) }
         loginOutput.removeAll()
+        dropParked()
         releaseCollectedData()
         deadline = .max
         reactor.markDirty(self)

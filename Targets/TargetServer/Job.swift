@@ -21,6 +21,10 @@ struct Job: BitwiseCopyable {
         case verifyBlock
         /// One block is written over the whole range (WRITE SAME).
         case fill
+        /// Data-Out is compared with the medium and written there, nothing in between (COMPARE AND WRITE).
+        case compareAndWrite
+        /// Data-Out is or'ed with the medium and written there, nothing in between (ORWRITE).
+        case orWrite
         /// Ranges are unmapped.
         case unmap
         /// The cache is flushed.
@@ -32,6 +36,8 @@ struct Job: BitwiseCopyable {
     var work = Work.none
     /// Block requests in flight.
     var inFlight: Int32 = 0
+    /// A block request was submitted: the rest need not wait for a gate that is closing.
+    var hasBegun = false
     /// Collects Data-Out; for `fill` and `verifyBlock` later the pattern, for `fill` a whole slot of it.
     var slot = PayloadSlot.none
     /// Where in the task's data the slot begins.
@@ -64,5 +70,7 @@ struct Job: BitwiseCopyable {
     var patternBytes = 0
 
     /// Whether all Data-Out goes into one slot before anything is done with it.
-    var collectsWhole: Bool { work == .parameterList || work == .fill || work == .verifyBlock }
+    var collectsWhole: Bool { work == .parameterList || work == .fill || work == .verifyBlock || isAtomic }
+    /// Whether no other command of the unit may come in between.
+    var isAtomic: Bool { work == .compareAndWrite || work == .orWrite }
 }

@@ -23,6 +23,12 @@ enum ReactorMessage: Sendable {
     case close(ConnectionReference, CloseReason)
     /// End the tasks of this unit on this reactor, except those of one connection.
     case abortTasks(unit: UnitRuntime, except: ConnectionReference?, Barrier)
+    /// The gate of this unit changed; the barrier is entered for connections that have requests of the unit in flight.
+    case gateChanged(UnitRuntime, UnitGate.Mode, Barrier?)
+    /// This command has the unit to itself.
+    case gateEntered(UnitGate.Entrant, UnitRuntime)
+    /// What a command had a thread of its own do has ended, with this sense or well.
+    case offloadEnded(ConnectionReference, Offload, OffloadOutcome)
     /// Ask the initiator of this connection to log out.
     case askForLogout(ConnectionReference, withinSeconds: UInt16)
     /// What a SET TARGET PORT GROUPS asked for is kept and published, or is not.

@@ -143,6 +143,7 @@ final class ReactorThread: @unchecked Sendable {
             let request = requests[index]
             if let connection = connections[request.connection] {
                 connection.blockRequestEnded(index, result: completion.result)
+                if !connection.drainBarriers.isEmpty { connection.answerIfDrained() }
             }
         case UInt64(TokenKind.receive.rawValue): connections[index]?.received(completion.result)
         case UInt64(TokenKind.send.rawValue): connections[index]?.sent(completion.result)
@@ -376,6 +377,18 @@ final class ReactorThread: @unchecked Sendable {
                 connection.abortAllTasks(barrier)
             }
             barrier.leave()
+        case .gateChanged(let unit, let mode, let barrier):
+            for connection in connections {
+                if let connection, connection.unit === unit { connection.gateChanged(mode, barrier) }
+            }
+            barrier?.leave()
+        case .gateEntered(let entrant, let unit):
+            if let reference = entrant.connection, let connection = find(reference) {
+                connection.gateEntered(entrant, unit)
+            } else {
+                unit.gate.leave(entrant, unit: unit, shared: shared)
+            }
+        case .offloadEnded(let reference, let offload, let outcome): find(reference)?.offloadEnded(offload, outcome)
         case .askForLogout(let reference, let seconds): find(reference)?.askForLogout(withinSeconds: seconds)
         case .targetPortGroupsSet(let reference, let task, let isKept):
             find(reference)?.targetPortGroupsSet(task, isKept: isKept)

@@ -27,6 +27,8 @@ final class SharedState: Sendable {
         let refusedConnections = Atomic<UInt64>(0)
         let staleConnections = Atomic<UInt64>(0)
         let staleCommands = Atomic<UInt64>(0)
+        /// EXTENDED COPY commands under way, each of which has a thread.
+        let copies = Atomic<Int>(0)
     }
 
     private struct Place {

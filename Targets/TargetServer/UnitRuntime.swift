@@ -9,6 +9,8 @@ import Synchronization
 /// the lock.
 final class UnitRuntime: Sendable {
     let store: BlockStore
+    /// Lets one command have the unit to itself.
+    let gate = UnitGate()
     private let configuration: Mutex<TargetConfiguration>
     private let unit: Mutex<LogicalUnit>
     private let flags = Atomic<UInt32>(0)
@@ -71,10 +73,12 @@ final class UnitRuntime: Sendable {
     }
 
     static func geometry(_ target: TargetConfiguration) -> BlockGeometry {
-        BlockGeometry(
+        // A file opened for reading has holes as any other; only nobody may make one.
+        let isThin = target.store.canPunchHoles || target.store.isReadOnly && !target.store.isBlockDevice
+        return BlockGeometry(
             blockLengthBytes: UInt32(target.blockLengthBytes),
             blockCount: target.store.lengthBytes / UInt64(target.blockLengthBytes),
-            isReadOnly: target.isReadOnly || target.store.isReadOnly, isThin: target.store.canPunchHoles)
+            isReadOnly: target.isReadOnly || target.store.isReadOnly, isThin: isThin)
     }
 
     private static func identity(_ target: TargetConfiguration) -> LogicalUnitIdentity {
@@ -88,6 +92,15 @@ final class UnitRuntime: Sendable {
     /// Whether media commands have to ask the logical unit first, and how sense data is encoded.
     @inline(__always)
     var currentFlags: LogicalUnitFlags { LogicalUnitFlags(rawValue: flags.load(ordering: .acquiring)) }
+
+    /// For the gate alone.
+    func setGated(_ isGated: Bool) {
+        if isGated {
+            flags.bitwiseOr(LogicalUnitFlags.gated.rawValue, ordering: .releasing)
+        } else {
+            flags.bitwiseAnd(~LogicalUnitFlags.gated.rawValue, ordering: .releasing)
+        }
+    }
 
     /// Changes with every change of the geometry, so that a connection knows when its copy is stale.
     @inline(__always)
@@ -104,7 +117,10 @@ final class UnitRuntime: Sendable {
             if unit.effectiveGeometry != before { geometryVersion.add(1, ordering: .releasing) }
             var published = unit.flags
             if injectsFaults.load(ordering: .relaxed) { published.insert(.injectsFaults) }
-            flags.store(published.rawValue, ordering: .releasing)
+            // The gate's bit stays as it is. For a moment bits of before and after may both be set, which only sends a
+            // command the slow way.
+            flags.bitwiseOr(published.rawValue, ordering: .releasing)
+            flags.bitwiseAnd(published.union(.gated).rawValue, ordering: .releasing)
             return result
         }
     }

@@ -165,12 +165,10 @@ import Testing
 
     /// What this device type has not, and what is not served: INVALID COMMAND OPERATION CODE.
     @Test(arguments: [
-        "1E 00 00 00 01 00",  // PREVENT ALLOW MEDIUM REMOVAL
-        "04 00 00 00 00 00",  // FORMAT UNIT
         "4D 00 00 00 00 00 00 00 FF 00",  // LOG SENSE
-        "37 00 00 00 00 00 00 00 FF 00",  // READ DEFECT DATA (10)
+        "9C 00 00 00 00 00 00 00 00 00 00 00 00 01 00 00",  // WRITE ATOMIC (16)
         "C1 00 00 00 00 00 00 00 00 00", "FF 00 00 00 00 00",
-        "7F 00 00 00 00 00 00 18 00 0D",
+        "46 00 00 00 00 00 00 00 18 00",  // GET CONFIGURATION
     ])
     func unknownOperationCodes(_ text: String) {
         var unit = Fixture.unit()

@@ -13,7 +13,7 @@ import Testing
                     06           // VERSION: SPC-4
                     12           // NORMACA 0, HISUP 1, RESPONSE DATA FORMAT 2
                     5B           // ADDITIONAL LENGTH 91
-                    30           // SCCS 0, TPGS 3: implicit and explicit; 3PC 0, PROTECT 0
+                    38           // SCCS 0, TPGS 3: implicit and explicit; 3PC 1, PROTECT 0
                     10           // MULTIP 1
                     02           // CMDQUE 1
                     5241434B20202020                  // T10 VENDOR IDENTIFICATION "RACK    "
@@ -67,8 +67,8 @@ import Testing
             pages
                 == bytes(
                     """
-                    00 00 0007           // type, page 00h, PAGE LENGTH
-                    00 80 83 86 B0 B1 B2
+                    00 00 0008           // type, page 00h, PAGE LENGTH
+                    00 80 83 86 8F B0 B1 B2
                     """))
         for page in pages!.dropFirst(4) {
             let block = CommandDescriptorBlock([0x12, 0x01, page, 0x00, 0xFF, 0x00])
@@ -168,7 +168,7 @@ import Testing
                     """
                     00 B0 003C
                     00                // WSNZ 0
-                    00                // MAXIMUM COMPARE AND WRITE LENGTH
+                    FF                // MAXIMUM COMPARE AND WRITE LENGTH
                     0008              // OPTIMAL TRANSFER LENGTH GRANULARITY: a physical block
                     00004000          // MAXIMUM TRANSFER LENGTH: 8 MiB
                     00000000          // OPTIMAL TRANSFER LENGTH: not reported
@@ -192,8 +192,8 @@ import Testing
     @Test func blockDeviceCharacteristics() {
         var unit = Fixture.unit()
         #expect(
-            unit.data("12 01 B1 00 FF 00") == bytes("00 B1 003C 0001  // MEDIUM ROTATION RATE: non-rotating")
-                + zeros(58))
+            unit.data("12 01 B1 00 FF 00")
+                == bytes("00 B1 003C 0001 00 40  // MEDIUM ROTATION RATE: non-rotating; WABEREQ 1") + zeros(56))
     }
 
     @Test func logicalBlockProvisioning() {

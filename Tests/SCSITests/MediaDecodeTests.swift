@@ -277,7 +277,7 @@ import Testing
         #expect(Self.decode("28 00 00 00 00 00 1F 00 01 00") == .operation(.read(Self.range(0, 1), [])))
     }
 
-    @Test(arguments: [0x00, 0x03, 0x12, 0x25, 0x42, 0x7F, 0x83, 0x89, 0x8B, 0x9C, 0x9E, 0xA3, 0xFF] as [UInt8])
+    @Test(arguments: [0x00, 0x03, 0x12, 0x25, 0x42, 0x7F, 0x83, 0x9C, 0x9E, 0xA3, 0xFF] as [UInt8])
     func notAMediaCommand(_ code: UInt8) {
         #expect(MediaOperation.decode(CommandDescriptorBlock([code]), Self.geometry) == .notMediaCommand)
     }

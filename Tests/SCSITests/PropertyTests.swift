@@ -17,7 +17,7 @@ import Testing
             block[0] =
                 [
                     0x00, 0x03, 0x08, 0x0A, 0x12, 0x15, 0x1A, 0x1B, 0x1D, 0x25, 0x28, 0x2A, 0x2E, 0x2F, 0x34, 0x35,
-                    0x41, 0x42,
+                    0x41, 0x42, 0x04, 0x1E, 0x37, 0x48, 0x83, 0x84, 0x89, 0x8B, 0xB7,
                     0x55, 0x5A, 0x7F, 0x88, 0x8A, 0x8E, 0x8F, 0x90, 0x91, 0x93, 0x9E, 0xA0, 0xA3, 0xA8, 0xAA, 0xAE,
                     0xAF,
                 ].randomElement(using: &generator)!
@@ -32,8 +32,9 @@ import Testing
         switch block.operationCode {
         case .inquiry: Int(block.uint16(at: 3))
         case .requestSense, .modeSense6: Int(block.byte(4))
-        case .modeSense10, .persistentReserveIn: Int(block.uint16(at: 7))
-        case .serviceActionIn16: Int(block.uint32(at: 10))
+        case .modeSense10, .persistentReserveIn, .readDefectData10: Int(block.uint16(at: 7))
+        case .serviceActionIn16, .receiveCopyResults: Int(block.uint32(at: 10))
+        case .readDefectData12: Int(block.uint32(at: 6))
         case .reportLUNs, .maintenanceIn: Int(block.uint32(at: 6))
         default: nil
         }
@@ -61,6 +62,14 @@ import Testing
                 #expect(geometry.contains(first: range.firstBlock, count: range.blockCount), "\(label())")
             }
             #expect(!geometry.isReadOnly, "\(label())")
+        case .extendedCopy(let copy):
+            #expect(copy.segments.allSatisfy { max($0.source, $0.destination) < copy.units.count }, "\(label())")
+        case .workOnMedium(let work):
+            #expect(!geometry.isReadOnly && geometry.isThin, "\(label())")
+            if case .overwrite(let pattern, let count, _) = work.effect {
+                #expect((1...31).contains(count), "\(label())")
+                #expect(!pattern.isEmpty && pattern.count <= Int(geometry.blockLengthBytes), "\(label())")
+            }
         case .reportLBAStatus(let first, _):
             #expect(first < geometry.blockCount, "\(label())")
         case .persistentReserveOut: #expect(block.operationCode == .persistentReserveOut, "\(label())")
@@ -103,6 +112,7 @@ import Testing
                 Self.check(execution, block, geometry, label())
                 if case .needsParameterList = execution { Issue.record("finish asked for more: \(label())") }
             }
+            unit.mediumWorkEnded(failed: false)
             Self.check(AbsentUnit.respond(block, visibleUnits: unit.visibleUnits), block, geometry, label())
         }
     }

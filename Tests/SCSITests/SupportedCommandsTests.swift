@@ -34,13 +34,13 @@ import Testing
             Array(data.prefix(12))
                 == bytes(
                     """
-                    000001B0     // COMMAND DATA LENGTH: 54 commands
+                    00000218     // COMMAND DATA LENGTH: 67 commands
                     00 00        // TEST UNIT READY
                     0000         // SERVICE ACTION
                     00 00        // CTDP, SERVACTV 0
                     0006         // CDB LENGTH
                     """))
-        #expect(Array(data.suffix(8)) == bytes("AF 00 0000 00 00 000C  // VERIFY (12)"))
+        #expect(Array(data.suffix(8)) == bytes("B7 00 0000 00 00 000C  // READ DEFECT DATA (12)"))
     }
 
     /// Whatever is listed is served, and what is not listed is refused: over every operation code and service action.
@@ -48,15 +48,18 @@ import Testing
         var unit = Fixture.unit(BlockGeometry(blockLengthBytes: 512, blockCount: 1 << 20, isThin: isThin))
         let listed = Self.entries(&unit)
         #expect(Set(listed).count == listed.count)
-        #expect(listed.count == (isThin ? 54 : 53))
+        #expect(listed.count == (isThin ? 67 : 62))
         for code in UInt8.min...UInt8.max {
             for action: UInt8 in 0..<32 {
                 let known = listed.contains { $0.code == code && ($0.action == nil || $0.action == UInt16(action)) }
                 let answer = unit.begin(
-                    CommandDescriptorBlock([code, action]), from: Fixture.first, expecting: Fixture.anything)
-                // A service action of the reservation commands that is not there is a wrong field of theirs.
-                let isReservation = code == 0x5E || code == 0x5F
-                let refused = answer.sense?.additionalSenseCode == (isReservation && !known ? 0x2400 : 0x2000)
+                    // The service action of a variable length block is elsewhere.
+                    CommandDescriptorBlock(code == 0x7F ? [code, 0, 0, 0, 0, 0, 0, 0x18, 0, action] : [code, action]),
+                    from: Fixture.first, expecting: Fixture.anything)
+                // A service action of SANITIZE or the reservation commands that is not there is a wrong field of theirs.
+                let isTheirs = code == 0x5E || code == 0x5F || code == 0x48 && isThin
+                let refused = answer.sense?.additionalSenseCode == (isTheirs && !known ? 0x2400 : 0x2000)
+                unit.mediumWorkEnded(failed: false)
                 #expect(refused != known, "operation code \(code), service action \(action)")
             }
         }
@@ -79,9 +82,14 @@ import Testing
                 #expect(Int(data[3]) == entry.lengthBytes)
                 #expect(data.count == 4 + entry.lengthBytes)
                 #expect(data[4] == entry.code)
-                if let action = entry.action { #expect(UInt16(data[5] & 0x1F) == action) }
-                #expect(data.last == 0x04)  // of CONTROL only NACA is looked at
-                #expect(entry.lengthBytes == CommandDescriptorBlock([entry.code]).lengthBytes)
+                // A variable length block has CONTROL in byte 1, its length in byte 7, the service action in 8 and 9.
+                let isVariable = entry.code == 0x7F
+                if let action = entry.action {
+                    #expect(UInt16(isVariable ? data[13] : data[5] & 0x1F) == action)
+                }
+                #expect((isVariable ? data[5] : data.last) == 0x04)  // of CONTROL only NACA is looked at
+                let block = CommandDescriptorBlock(isVariable ? [0x7F, 0, 0, 0, 0, 0, 0, 0x18] : [entry.code])
+                #expect(entry.lengthBytes == block.lengthBytes)
             }
         }
     }
@@ -113,9 +121,9 @@ import Testing
 
     @Test func notSupportedIsAnAnswer() {
         var unit = Fixture.unit()
-        #expect(unit.data("A3 0C 01 89 00 00 00 00 FF FF 00 00") == bytes("00 01 0000  // SUPPORT 1: not supported"))
+        #expect(unit.data("A3 0C 01 8D 00 00 00 00 FF FF 00 00") == bytes("00 01 0000  // SUPPORT 1: not supported"))
         #expect(unit.data("A3 0C 02 9E 00 11 00 00 FF FF 00 00") == bytes("00 01 0000"))
-        #expect(unit.data("A3 0C 02 89 00 00 00 00 FF FF 00 00") == bytes("00 01 0000"))
+        #expect(unit.data("A3 0C 02 8D 00 00 00 00 FF FF 00 00") == bytes("00 01 0000"))
         #expect(unit.data("A3 0C 03 28 00 05 00 00 FF FF 00 00") == bytes("00 01 0000"))
         #expect(unit.run("A3 0C 04 28 00 00 00 00 FF FF 00 00").sense == .invalidFieldInCDB(byte: 2, bit: 2))
     }
@@ -123,7 +131,7 @@ import Testing
     @Test func timeoutsOnRequest() {
         var unit = Fixture.unit()
         let data = unit.data("A3 0C 80 00 00 00 00 00 FF FF 00 00")!
-        #expect(data.count == 4 + 54 * 20)
+        #expect(data.count == 4 + 67 * 20)
         for offset in stride(from: 4, to: data.count, by: 20) {
             #expect(data[offset + 5] & 0x02 != 0)
             #expect(Array(data[(offset + 8)..<(offset + 10)]) == bytes("000A"))

@@ -282,6 +282,10 @@ enum CDB {
         return cdb
     }
 
+    /// COMPARE AND WRITE, whose data is what is expected and then what is to be written.
+    static func compareAndWrite(_ block: UInt64, _ blocks: UInt8) -> [UInt8] { sixteen(0x89, block, UInt32(blocks)) }
+    static func orWrite16(_ block: UInt64, _ blocks: UInt32) -> [UInt8] { sixteen(0x8b, block, blocks) }
+
     private static func sixteen(_ code: UInt8, _ block: UInt64, _ blocks: UInt32) -> [UInt8] {
         [code, 0] + (0..<8).map { UInt8(truncatingIfNeeded: block >> UInt64(56 - 8 * $0)) }
             + (0..<4).map { UInt8(truncatingIfNeeded: blocks >> UInt32(24 - 8 * $0)) } + [0, 0]

@@ -190,15 +190,11 @@ public struct FullFeatureConnection: ~Copyable {
                 return task.state == .aborted || task.state == .responding
                     ? .ignore : .violation(.unsolicitedDataNotNegotiated)
             }
-            guard offset == task.receivedBytes, header[.dataSN] == task.dataOutSN else {
-                return .violation(.dataOutOutOfOrder)
-            }
+            guard offset == task.receivedBytes else { return .violation(.dataOutOutOfOrder) }
             guard offset + length <= task.unsolicitedEnd else { return .violation(.unsolicitedDataTooLong) }
         } else {
             guard transferTag == self.transferTag(index), task.solicitedEnd > 0 else { return .ignore }
-            guard offset == task.receivedBytes, header[.dataSN] == task.dataOutSN else {
-                return .violation(.dataOutOutOfOrder)
-            }
+            guard offset == task.receivedBytes else { return .violation(.dataOutOutOfOrder) }
             guard offset + length <= task.solicitedEnd else { return .violation(.dataOutTooLong) }
         }
         if header[.final] {
@@ -209,6 +205,9 @@ public struct FullFeatureConnection: ~Copyable {
                 return .violation(.dataOutShort)
             }
         }
+        // A DataSN out of order says that a PDU was lost; it is answered as a digest error of that PDU (RFC 7143 7.9, 7.8):
+        // nothing further is kept, and the command ends with PROTOCOL SERVICE CRC ERROR once its data is over.
+        if header[.dataSN] != task.dataOutSN { table[index].dataDigestFailed = true }
         table[index].dataOutSN &+= 1
         return .dataOut(index, offset: offset)
     }

@@ -98,7 +98,7 @@ struct DataOutTests {
     @Test("unsolicited data out of place, out of order or too long ends the connection")
     func unsolicitedBroken() throws {
         let broken: [(Int, Int, UInt32, ProtocolViolation)] = [
-            (512, 512, 0, .dataOutOutOfOrder), (0, 512, 1, .dataOutOutOfOrder), (0, 4097, 0, .dataSegmentTooLong),
+            (512, 512, 0, .dataOutOutOfOrder), (512, 512, 1, .dataOutOutOfOrder), (0, 4097, 0, .dataSegmentTooLong),
         ]
         for (offset, length, dataSN, violation) in broken {
             let harness = Harness(Self.loose)
@@ -159,7 +159,7 @@ struct DataOutTests {
     @Test("solicited data out of place, out of order, too long or ended early ends the connection")
     func solicitedBroken() throws {
         let broken: [(Int, Int, UInt32, Bool, ProtocolViolation)] = [
-            (512, 512, 0, false, .dataOutOutOfOrder), (0, 512, 3, false, .dataOutOutOfOrder),
+            (512, 512, 0, false, .dataOutOutOfOrder), (0, 2049, 3, true, .dataOutTooLong),
             (0, 2049, 0, true, .dataOutTooLong), (0, 1024, 0, true, .dataOutShort),
         ]
         for (offset, length, dataSN, final, violation) in broken {
@@ -215,6 +215,36 @@ struct DataOutTests {
         #expect(
             try harness.deliver(harness.dataOut(1, offset: 4096, length: 4096, dataSN: 1, final: true)) == .complete)
         #expect(harness.task(index).dataDigestFailed)
+    }
+
+    @Test(
+        "a DataSN out of order counts as a digest error of what is missing: nothing is kept, the command ends with it",
+        arguments: [[1, 0], [0, 0], [27, 1], [UInt32.max, 0]])
+    func dataSNOutOfOrder(numbers: [UInt32]) throws {
+        let solicited = Harness { $0.maximumBurstBytes = 8192 }
+        let index = try solicited.admit(solicited.command(1, writes: 8192), wants: 8192)
+        _ = solicited.solicit(index, upToBytes: 8192)
+        let r2t = R2T(header: try #require(solicited.next()).header)
+        #expect(
+            try solicited.deliver(
+                solicited.dataOut(
+                    1, offset: 0, length: 4096, dataSN: numbers[0], final: false, transferTag: r2t.targetTransferTag))
+                == .partial)
+        #expect(
+            try solicited.deliver(
+                solicited.dataOut(
+                    1, offset: 4096, length: 4096, dataSN: numbers[1], final: true, transferTag: r2t.targetTransferTag))
+                == .complete)
+        #expect(solicited.task(index).dataDigestFailed && !solicited.hasOutput)
+
+        let harness = Harness(Self.loose)
+        let unsolicited = try harness.admit(harness.command(1, writes: 8192, final: false), wants: 8192)
+        let first = harness.dataOut(1, offset: 0, length: 4096, dataSN: numbers[0], final: false)
+        #expect(try harness.deliver(first) == .partial)
+        let second = harness.dataOut(1, offset: 4096, length: 4096, dataSN: numbers[1], final: true)
+        #expect(try harness.deliver(second) == .complete)
+        #expect(harness.task(unsolicited).dataDigestFailed)
+        #expect(harness.keptBytes(unsolicited, offset: 4096, lengthBytes: 4096) == 0)
     }
 
     // MARK: Draining
