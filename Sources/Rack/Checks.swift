@@ -17,6 +17,7 @@ struct Checks {
         checkHosts()
         checkClients()
         checkVolumes()
+        checkAccess()
         checkISCSINames()
         checkVolumeGroups()
         checkMapNames()
@@ -105,7 +106,9 @@ struct Checks {
     // MARK: - Clients
 
     private mutating func checkClients() {
-        checkDistinctNames(declared.clients.map { ($0.label, $0.name) })
+        // One list of names: a volume's clients may be either, and a secrets file is named after one of them.
+        checkDistinctNames(
+            declared.clients.map { ($0.label, $0.name) } + declared.initiators.map { ($0.label, $0.name) })
         var addresses = FirstUses<NetworkAddress>()
         var nodeIDs = FirstUses<UInt64>()
         var isids = FirstUses<UInt64>()
@@ -277,6 +280,10 @@ struct Checks {
             guard let own = client.name else { continue }
             let name = Derivation.initiatorName(prefix: prefix.value, rack: rack.value, client: own.value)
             owned.append((client.label, client.initiator?.value ?? name, client.initiator?.position ?? own.position))
+        }
+        for initiator in declared.initiators {
+            guard let name = initiator.initiator else { continue }
+            owned.append((initiator.label, name.value, name.position))
         }
         for use in owned {
             if let first = names.note(use.name, use.label, use.position), first.label != use.label {

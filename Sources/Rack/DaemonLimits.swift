@@ -20,6 +20,10 @@ public struct DaemonLimits: Sendable, Equatable {
     /// Seconds that task management, a logout and a login that takes the place of a session wait for a store that does not
     /// answer; 1...600.
     public var abortSeconds: Int?
+    /// Failed logins of one address within `loginFailureSeconds` after which its connections are refused; 1...1000.
+    public var loginFailuresPerAddress: Int?
+    /// Seconds for which a failed login counts, and for which an address with too many of them is refused; 1...3600.
+    public var loginFailureSeconds: Int?
 
     /// Nothing set.
     public init() {}
@@ -32,7 +36,7 @@ extension Reader {
         let known = [
             "connections", "connectionsBeforeLogin", "connectionsBeforeLoginPerAddress", "loginSeconds",
             "commandsPerSession", "payloadMemory", "drainSeconds", "standstillSeconds",
-            "abortSeconds",
+            "abortSeconds", "loginFailuresPerAddress", "loginFailureSeconds",
         ]
         guard let entry = root.entries["limits"], let fields = fields(entry.value, "limits", known: known) else {
             return limits
@@ -48,6 +52,8 @@ extension Reader {
         limits.drainSeconds = number(&self, "drainSeconds", 1...3600)
         limits.standstillSeconds = number(&self, "standstillSeconds", 2...60)
         limits.abortSeconds = number(&self, "abortSeconds", 1...600)
+        limits.loginFailuresPerAddress = number(&self, "loginFailuresPerAddress", 1...1000)
+        limits.loginFailureSeconds = number(&self, "loginFailureSeconds", 1...3600)
         if let size = size(fields, "payloadMemory", example: nil) {
             if (4 << 20)...(64 << 30) ~= size.value {
                 limits.payloadBytesPerReactor = Int(size.value)

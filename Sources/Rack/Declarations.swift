@@ -29,6 +29,18 @@ struct Declarations {
         let key: Located<UInt64>?
     }
 
+    struct Initiator {
+        let label: String
+        let name: Located<String>?
+        let initiator: Located<String>?
+    }
+
+    struct Authentication {
+        let position: Position
+        /// Nil for `method: none`.
+        let settings: Rack.Authentication?
+    }
+
     struct Volume {
         let label: String
         let position: Position
@@ -41,6 +53,7 @@ struct Declarations {
         let blockSizeBytes: Int
         let isReadOnly: Bool
         let multipath: MultipathSettings
+        let clients: Located<[Located<String>]>?
     }
 
     struct LogicalVolume {
@@ -77,6 +90,8 @@ struct Declarations {
     let networks: [(name: Located<String>?, description: String?)]?
     let hosts: [Host]
     let clients: [Client]
+    let initiators: [Initiator]
+    let authentication: Authentication?
     let volumes: [Volume]
     let volumeGroups: [VolumeGroup]
     let filesystems: [Filesystem]
@@ -89,8 +104,8 @@ extension Reader {
     /// The whole file; nil when it is no mapping.
     mutating func declarations(_ root: Tree) -> Declarations? {
         let known = [
-            "rack", "iqn", "networks", "hosts", "clients", "volumes", "volumeGroups", "filesystems", "timeouts",
-            "limits", "faultInjection",
+            "rack", "iqn", "networks", "hosts", "clients", "initiators", "authentication", "volumes", "volumeGroups",
+            "filesystems", "timeouts", "limits", "faultInjection",
         ]
         guard let fields = fields(root, "the inventory", known: known) else { return nil }
         let name = name(fields, "rack", .iscsiPart, example: "rack: NAME, the rack's name")
@@ -114,6 +129,9 @@ extension Reader {
         return Declarations(
             name: name, iqnPrefix: prefix, networks: networks, hosts: hosts,
             clients: objects(fields, "clients", kind: "client", example: nil).compactMap { client($0.tree, $0.label) },
+            initiators: objects(fields, "initiators", kind: "initiator", example: nil)
+                .compactMap { initiator($0.tree, $0.label) },
+            authentication: authentication(fields),
             volumes: volumes,
             volumeGroups: objects(fields, "volumeGroups", kind: "volume group", example: nil)
                 .compactMap { volumeGroup($0.tree, $0.label) },
@@ -171,7 +189,9 @@ extension Reader {
     }
 
     private mutating func volume(_ tree: Tree, _ label: String) -> Declarations.Volume? {
-        let known = ["name", "size", "path", "hosts", "wwid", "target", "blockSize", "readOnly", "multipath"]
+        let known = [
+            "name", "size", "path", "hosts", "clients", "wwid", "target", "blockSize", "readOnly", "multipath",
+        ]
         guard let fields = fields(tree, label, known: known) else { return nil }
         let name = name(fields, "name", .iscsiPart, example: "name: mpath0")
         if let name, name.value == "control" {
@@ -200,7 +220,8 @@ extension Reader {
             label: label, position: fields.position, name: name, size: size, path: path,
             hosts: texts(fields, "hosts", example: "hosts: [storage0]"), target: iscsiName(fields, "target"),
             wwid: wwid(fields), blockSizeBytes: block == 4096 ? 4096 : 512,
-            isReadOnly: flag(fields, "readOnly")?.value ?? false, multipath: multipath(fields))
+            isReadOnly: flag(fields, "readOnly")?.value ?? false, multipath: multipath(fields),
+            clients: texts(fields, "clients", example: nil))
     }
 
     private mutating func multipath(_ volume: Fields) -> MultipathSettings {
@@ -370,12 +391,14 @@ extension MultipathSettings {
 
 // Identifiers that are set by hand.
 extension Reader {
-    private mutating func iscsiName(_ fields: Fields, _ key: String) -> Located<String>? {
-        guard let text = text(fields, key, example: nil) else { return nil }
+    /// Required where there is an example; derived otherwise.
+    mutating func iscsiName(_ fields: Fields, _ key: String, example: String? = nil) -> Located<String>? {
+        guard let text = text(fields, key, example: example) else { return nil }
         if let objection = ISCSIName.objection(text.value) {
             problems.error(
                 text.position, "\(fields.label): \(key) \(objection)",
-                "write one such as iqn.2026-01.net.example:disk0, or remove the key and let it be derived")
+                "write one such as iqn.2026-01.net.example:disk0"
+                    + (example == nil ? ", or remove the key and let it be derived" : ""))
             return nil
         }
         return text

@@ -12,7 +12,7 @@ public struct Identifier: Sendable, Equatable {
         case tag
         /// Number of a target port group that the file names; a portal without one is a group by its tag.
         case portGroup = "port group"
-        /// iSCSI initiator name of a client.
+        /// iSCSI initiator name of a client or of another initiator.
         case initiatorName = "initiator"
         /// Base of a client's initiator session ids.
         case isidBase = "isid"
@@ -20,7 +20,7 @@ public struct Identifier: Sendable, Equatable {
         case reservationKey = "key"
     }
 
-    /// The object: `volume mpath0`, `portal storage0/10.77.0.21:3260`, `client client0`.
+    /// The object: `volume mpath0`, `portal storage0/10.77.0.21:3260`, `client client0`, `initiator esx1`.
     public let object: String
     /// What kind of identifier it is.
     public let kind: Kind
@@ -31,8 +31,8 @@ public struct Identifier: Sendable, Equatable {
 }
 
 extension Inventory {
-    /// Every identifier that must be the same on all hosts for ever: volumes, then portals, then clients, each in the
-    /// order of the file.
+    /// Every identifier that must be the same on all hosts for ever: volumes, then portals, then clients, then
+    /// other initiators, each in the order of the file.
     public func identifiers() -> [Identifier] {
         var rows: [Identifier] = []
         for volume in volumes {
@@ -76,6 +76,11 @@ extension Inventory {
                 Identifier(
                     object: object, kind: .reservationKey, value: client.reservationKeyString,
                     isSetByHand: client.reservationKeyIsSetByHand))
+        }
+        rows += initiators.map { initiator in
+            Identifier(
+                object: "initiator \(initiator.name)", kind: .initiatorName, value: initiator.initiatorName,
+                isSetByHand: true)
         }
         return rows
     }

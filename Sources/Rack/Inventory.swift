@@ -15,6 +15,10 @@ public struct Inventory: Sendable, Equatable {
     public let hosts: [StorageHost]
     /// The machines that run attach; the first makes volume groups and filesystems.
     public let clients: [Client]
+    /// Initiators that are not clients of the cluster; with the clients, they are all that may log in.
+    public let initiators: [Initiator]
+    /// How initiators and targets prove who they are; nil when nobody has to.
+    public let authentication: Authentication?
     /// The exported block devices.
     public let volumes: [Volume]
     /// LVM volume groups over volumes.
@@ -113,6 +117,8 @@ public struct Volume: Sendable, Equatable {
     public let isReadOnly: Bool
     /// How clients spread I/O over its paths.
     public let multipath: MultipathSettings
+    /// Names of the clients and initiators that see it, at least one; nil for every declared one.
+    public let clientNames: [String]?
 
     /// The WWID as 16 hexadecimal digits, as `sg_vpd` prints the designator.
     public var wwidDigits: String { hexadecimal(wwid, digits: 16) }

@@ -138,6 +138,11 @@ extension Inventory {
         }
         hosts = declared.hosts.compactMap { StorageHost($0, rack: name) }
         clients = declared.clients.compactMap { Client($0, rack: name, prefix: prefix) }
+        initiators = declared.initiators.compactMap { declared in
+            guard let name = declared.name?.value, let initiator = declared.initiator?.value else { return nil }
+            return Initiator(name: name, initiatorName: initiator)
+        }
+        authentication = declared.authentication?.settings
         volumes = declared.volumes.compactMap { Volume($0, rack: name, prefix: prefix) }
         volumeGroups = declared.volumeGroups.compactMap { VolumeGroup($0) }
         filesystems = declared.filesystems.compactMap { Filesystem($0) }
@@ -212,6 +217,7 @@ extension Volume {
         blockSizeBytes = declared.blockSizeBytes
         isReadOnly = declared.isReadOnly
         multipath = declared.multipath
+        clientNames = declared.clients.map { $0.value.map(\.value) }
     }
 }
 

@@ -25,6 +25,25 @@ extension Inventory {
     /// The volume behind this iSCSI target name.
     public func volume(targetName: String) -> Volume? { volumes.first { $0.targetName == targetName } }
 
+    /// All that are declared to log in: clients, then initiators, each in the order of the file.
+    public var declaredInitiators: [Initiator] {
+        clients.map { Initiator(name: $0.name, initiatorName: $0.initiatorName) } + initiators
+    }
+
+    /// Those that see this volume, its target and its unit; nil for anybody, which is so only where the file declares
+    /// neither clients nor initiators.
+    public func initiators(seeing volume: Volume) -> [Initiator]? {
+        let declared = declaredInitiators
+        guard !declared.isEmpty else { return nil }
+        guard let names = volume.clientNames else { return declared }
+        return declared.filter { names.contains($0.name) }
+    }
+
+    /// The volumes that a client or initiator of this name sees, in the order of the file.
+    public func volumes(seenBy name: String) -> [Volume] {
+        volumes.filter { volume in initiators(seeing: volume)?.contains { $0.name == name } ?? true }
+    }
+
     /// The volume group of this name.
     public func volumeGroup(named name: String) -> VolumeGroup? { volumeGroups.first { $0.name == name } }
 

@@ -7,7 +7,7 @@ public enum Severity: String, Sendable {
 }
 
 /// One thing that is wrong in a rack.yaml, where it is, and what to write.
-public struct Problem: Sendable, Equatable, CustomStringConvertible {
+public struct Problem: Error, Sendable, Equatable, CustomStringConvertible {
     /// Error or warning.
     public let severity: Severity
     /// The file's name as given by the caller.

@@ -38,6 +38,7 @@ extension Checks {
                 members.append(volume)
             }
             checkCapacity(of: group, members: members)
+            checkAccess(to: group, members: members)
         }
     }
 

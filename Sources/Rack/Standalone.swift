@@ -39,14 +39,29 @@ extension Inventory {
     ///   - portals: where to listen, at least one, each once; a wildcard address is allowed.
     ///   - hostName: the machine's name; what is not allowed in an iSCSI name is replaced.
     ///   - iqnPrefix: what target names begin with.
+    ///   - initiatorNames: the iSCSI names of those that see the volumes; empty for anybody. Each is called by its iSCSI
+    ///     name.
+    ///   - authentication: what they have to prove; with `initiatorNames` only.
     public static func standalone(
         files: [ExportedFile], portals: [PortalAddress], hostName: String,
-        iqnPrefix: String = Inventory.standaloneIQNPrefix
+        iqnPrefix: String = Inventory.standaloneIQNPrefix, initiatorNames: [String] = [],
+        authentication: Authentication? = nil
     ) throws(StandaloneError) -> Inventory {
         guard !files.isEmpty else { throw StandaloneError(description: "no file to export; name at least one") }
         guard !portals.isEmpty else { throw StandaloneError(description: "no portal; name an address to listen on") }
         if let objection = ISCSIName.prefixObjection(iqnPrefix) {
             throw StandaloneError(description: "IQN prefix: \(objection); write one such as iqn.2026-01.net.example")
+        }
+        for (index, name) in initiatorNames.enumerated() {
+            if let objection = ISCSIName.objection(name) {
+                throw StandaloneError(description: "initiator: \(objection); write its name as it logs in with it")
+            }
+            guard !initiatorNames[..<index].contains(name) else {
+                throw StandaloneError(description: "initiator \(quoted(name)) is given twice; name each once")
+            }
+        }
+        guard authentication == nil || !initiatorNames.isEmpty else {
+            throw StandaloneError(description: "there is nobody to authenticate; name at least one initiator")
         }
         let host = safeName(hostName, fallback: "localhost")
         var seen: Set<String> = []
@@ -91,7 +106,7 @@ extension Inventory {
                 name: name, sizeBytes: file.sizeBytes, path: file.path, hostNames: [host],
                 targetName: Derivation.targetName(prefix: iqnPrefix, rack: host, volume: name),
                 targetNameIsSetByHand: false, wwid: wwid, wwidIsSetByHand: false, blockSizeBytes: file.blockSizeBytes,
-                isReadOnly: file.isReadOnly, multipath: .standard)
+                isReadOnly: file.isReadOnly, multipath: .standard, clientNames: nil)
         }
         guard Set(volumes.map(\.name)).count == volumes.count, Set(volumes.map(\.wwid)).count == volumes.count else {
             throw StandaloneError(description: "two of these files come to one name; export them apart, or rename one")
@@ -100,7 +115,8 @@ extension Inventory {
             name: host, iqnPrefix: iqnPrefix, networks: [],
             hosts: [
                 StorageHost(name: host, failureDomain: FailureDomain(rack: nil, row: nil), portals: listening)
-            ], clients: [], volumes: volumes, volumeGroups: [], filesystems: [], timeouts: .standard,
+            ], clients: [], initiators: initiatorNames.map { Initiator(name: $0, initiatorName: $0) },
+            authentication: authentication, volumes: volumes, volumeGroups: [], filesystems: [], timeouts: .standard,
             limits: DaemonLimits(), allowsFaultInjection: false)
     }
 

@@ -16,7 +16,7 @@ let problemCases: [ProblemCase] = [
         ],
         report: [
             "rack.yaml:30:5: error: volume mpath0: unknown key \"colour\"; write one of name, size, path, "
-                + "hosts, wwid, target, blockSize, readOnly, multipath"
+                + "hosts, clients, wwid, target, blockSize, readOnly, multipath"
         ]),
     ProblemCase(
         "unknown key at the top",

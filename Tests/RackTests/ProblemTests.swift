@@ -18,7 +18,7 @@ struct ProblemCase: Sendable, CustomTestStringConvertible {
     var testDescription: String { title }
 }
 
-@Test(arguments: problemCases + moreProblemCases)
+@Test(arguments: problemCases + moreProblemCases + accessProblemCases)
 func everyProblemIsReportedWithItsPlace(_ example: ProblemCase) throws {
     var text = goodText
     for edit in example.edits {
