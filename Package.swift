@@ -21,6 +21,7 @@ let argumentParser = Target.Dependency.product(name: "ArgumentParser", package: 
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let subprocess = Target.Dependency.product(name: "Subprocess", package: "swift-subprocess")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
 let package = Package(
@@ -34,6 +35,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
         .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2"),
+        .package(url: "https://github.com/apple/swift-crypto", exact: "4.5.2"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
     ],
     targets: [
@@ -53,7 +55,8 @@ let package = Package(
         .target(name: "Reactor", dependencies: ["CUring"], path: "Targets/Reactor", swiftSettings: house),
         .target(name: "BlockStore", dependencies: ["CLinux"], path: "Targets/BlockStore", swiftSettings: house),
         .target(
-            name: "TargetServer", dependencies: ["ISCSI", "SCSI", "Reactor", "BlockStore", "CISAL", "CLinux", logging],
+            name: "TargetServer",
+            dependencies: ["ISCSI", "SCSI", "Reactor", "BlockStore", "CISAL", "CLinux", logging, crypto],
             path: "Targets/TargetServer", swiftSettings: house),
         .executableTarget(
             name: "storaged",
@@ -76,12 +79,12 @@ let package = Package(
             path: "Initiators/attach", swiftSettings: house, linkerSettings: standalone),
 
         // Tests and measuring.
-        .testTarget(name: "ISCSITests", dependencies: ["ISCSI"], swiftSettings: house),
+        .testTarget(name: "ISCSITests", dependencies: ["ISCSI", crypto], swiftSettings: house),
         .testTarget(name: "SCSITests", dependencies: ["SCSI"], swiftSettings: house),
         .testTarget(name: "RackTests", dependencies: ["Rack"], swiftSettings: house),
         .testTarget(name: "ReactorTests", dependencies: ["Reactor", "CUring"], swiftSettings: house),
         .testTarget(name: "BlockStoreTests", dependencies: ["BlockStore", "CLinux"], swiftSettings: house),
-        .testTarget(name: "StoragedTests", swiftSettings: house),
+        .testTarget(name: "StoragedTests", dependencies: [crypto], swiftSettings: house),
         .testTarget(name: "TargetServerTests", dependencies: ["TargetServer"], swiftSettings: house),
         .testTarget(name: "DeviceMapperTests", dependencies: ["DeviceMapper"], swiftSettings: house),
         .testTarget(name: "HostDevicesTests", dependencies: ["HostDevices"], swiftSettings: house),

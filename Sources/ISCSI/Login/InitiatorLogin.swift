@@ -1,5 +1,5 @@
-/// The initiator's side of a login (RFC 7143 section 6.3), without authentication: for the load generator and for tests
-/// that let both sides talk to each other. It owns no socket and no clock.
+/// The initiator's side of a login (RFC 7143 section 6.3): for the load generator and for tests that let both sides talk to
+/// each other. It owns no socket and no clock.
 public struct InitiatorLogin: Sendable {
     /// Who logs in, where, and with what wishes.
     public struct Configuration: Sendable {
@@ -19,6 +19,8 @@ public struct InitiatorLogin: Sendable {
         public var cmdSN = SerialNumber(1)
         /// Whether to begin with the security stage (offering AuthMethod=None) instead of the operational one.
         public var startsWithSecurity = false
+        /// Whether to offer CHAP, and nothing else; it makes the login begin with the security stage.
+        public var chap: ChapInitiator?
         /// What to offer. Of each digest preference the list that it stands for is offered.
         public var preferences = OperationalPreferences()
         /// Further pairs for the operational stage, as they are.
@@ -67,11 +69,15 @@ public struct InitiatorLogin: Sendable {
     private var parameters = OperationalParameters()
     private var targetPortalGroupTag: UInt16?
     private var exchanges = 0
+    /// CHAP, while it is under way.
+    private var chap: ChapInitiator?
 
     /// A login that has not begun.
     public init(_ configuration: Configuration) {
         self.configuration = configuration
-        stage = configuration.startsWithSecurity ? .securityNegotiation : .operationalNegotiation
+        chap = configuration.chap
+        stage =
+            configuration.startsWithSecurity || chap != nil ? .securityNegotiation : .operationalNegotiation
         parameters.initiatorMaxRecvDataSegmentLength = configuration.preferences.maxRecvDataSegmentLength
     }
 
@@ -82,7 +88,8 @@ public struct InitiatorLogin: Sendable {
         if let target = configuration.targetName { pairs.append(TextPair(ISCSIKey.targetName, target.text)) }
         pairs.append(TextPair(ISCSIKey.sessionType, sessionType.rawValue))
         if stage == .securityNegotiation {
-            pairs.append(TextPair(ISCSIKey.authMethod, TextConstant.none))
+            pairs.append(
+                TextPair(ISCSIKey.authMethod, chap == nil ? TextConstant.none : ChapAuthenticator.methodName))
         } else {
             pairs += offers
         }
@@ -117,9 +124,11 @@ public struct InitiatorLogin: Sendable {
         // The rest of a long response is fetched with empty requests, a long request is sent on.
         if response.continues || !outgoing.isEmpty { return sendNext() }
         do throws(TextFault) {
-            for pair in try TextKeys(incoming.take()).pairs {
+            let keys = try TextKeys(incoming.take())
+            for pair in keys.pairs {
                 if let cause = apply(pair) { return .failed(nil, cause: cause) }
             }
+            if let step = authenticate(keys, response) { return step }
         } catch {
             return .failed(nil, cause: error.description)
         }
@@ -143,6 +152,29 @@ public struct InitiatorLogin: Sendable {
                     parameters: parameters, tsih: response.tsih, targetPortalGroupTag: targetPortalGroupTag,
                     cmdSN: configuration.cmdSN, maxCmdSN: response.maxCmdSN, expStatSN: expStatSN))
         default: return .failed(nil, cause: "the target leads the login back to an earlier stage")
+        }
+    }
+
+    /// CHAP's next step; nil once the login may go on.
+    private mutating func authenticate(_ keys: TextKeys, _ response: LoginResponse) -> Step? {
+        guard stage == .securityNegotiation, var chap else { return nil }
+        if let method = keys[ISCSIKey.authMethod] {
+            guard method == ChapAuthenticator.methodName, !response.transits else {
+                return .failed(nil, cause: "the target does not agree to CHAP")
+            }
+            let pairs = chap.start()
+            self.chap = chap
+            return send(pairs)
+        }
+        let step = chap.receive(keys)
+        let isComplete = chap.isComplete
+        self.chap = chap
+        switch step {
+        case .failed(let cause): return .failed(nil, cause: cause)
+        case .send(let pairs):
+            guard !response.transits else { return .failed(nil, cause: "the target goes on without the proof") }
+            return send(pairs)
+        case .complete: return isComplete ? nil : .failed(nil, cause: "the target goes on without its proof")
         }
     }
 

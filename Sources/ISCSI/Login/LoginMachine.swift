@@ -48,7 +48,7 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
         /// AuthMethod is not agreed yet.
         case unproven(Policy.Authenticator)
         case inProgress(Policy.Authenticator)
-        case proven
+        case proven(LoginProof)
     }
 
     private let policy: Policy
@@ -303,7 +303,7 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
                 proof = .inProgress(authenticator)
             case .complete(let pairs):
                 answers += pairs
-                proof = .proven
+                proof = .proven(authenticator.proof)
             case .failed(let status, let cause): throw LoginRefusal(status, cause)
             }
         }
@@ -377,11 +377,11 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
         }
         state = .established
         var step = reply(to: request, in: stage, nextStage: next, text: text)
-        var isAuthenticated = false
-        if case .proven = proof { isAuthenticated = true }
+        var proved: LoginProof?
+        if case .proven(let how) = proof { proved = how }
         step.outcome = .established(
             LoginResult(
-                identity: admitted.identity, isAuthenticated: isAuthenticated,
+                identity: admitted.identity, proof: proved,
                 targetPortalGroupTag: admitted.targetPortalGroupTag, parameters: parameters,
                 expCmdSN: opening.expCmdSN, statSN: statSN))
         return step

@@ -78,6 +78,13 @@ public protocol LoginAuthenticator: Sendable {
     static var methodName: String { get }
     /// Takes the security keys of one request, none where the initiator sent none.
     mutating func receive(_ keys: [TextPair]) -> AuthenticationStep
+    /// What was proved and how; asked for after `complete`.
+    var proof: LoginProof { get }
+}
+
+extension LoginAuthenticator {
+    /// The method alone.
+    public var proof: LoginProof { LoginProof(method: Self.methodName) }
 }
 
 /// No authentication: for policies that never ask for any. It has no values.
@@ -106,8 +113,10 @@ public struct LoginLimits: Sendable, Equatable {
 public struct LoginResult: Sendable, Equatable {
     /// Who came in.
     public let identity: LoginIdentity
+    /// How the initiator proved who it is; nil where it did not have to.
+    public let proof: LoginProof?
     /// Whether the initiator was authenticated.
-    public let isAuthenticated: Bool
+    public var isAuthenticated: Bool { proof != nil }
     /// The portal group that the login came through; 0 in discovery sessions.
     public let targetPortalGroupTag: UInt16
     /// What was agreed.
@@ -119,11 +128,11 @@ public struct LoginResult: Sendable, Equatable {
 
     /// A result.
     public init(
-        identity: LoginIdentity, isAuthenticated: Bool, targetPortalGroupTag: UInt16, parameters: OperationalParameters,
+        identity: LoginIdentity, proof: LoginProof?, targetPortalGroupTag: UInt16, parameters: OperationalParameters,
         expCmdSN: SerialNumber, statSN: SerialNumber
     ) {
         self.identity = identity
-        self.isAuthenticated = isAuthenticated
+        self.proof = proof
         self.targetPortalGroupTag = targetPortalGroupTag
         self.parameters = parameters
         self.expCmdSN = expCmdSN
