@@ -38,10 +38,10 @@ public struct PayloadAccount: BitwiseCopyable, Sendable, Equatable {
 /// resident size near what is in flight. A class that runs out borrows from the next larger one; when the largest is
 /// empty the command waits, which is the daemon's back pressure.
 ///
-/// A logical unit takes its slots through an account, whose share depends on what is free: of slots for work that can wait
-/// it may hold twice as many of a class as are free, of slots for data that is on its way three times as many, leaving
-/// one. The two are counted apart, or else work that waits, of this unit or of one that hangs, would shut out the data behind
-/// which in the socket stands what it waits for. A store that never answers leaves a twelfth at least, and there is always
+/// A logical unit takes its slots through an account, whose share depends on what is free: it may
+/// hold as many of a class as are free for work that can wait, and as many again, less one, for data that is on its way. The
+/// two are counted apart, or else work that waits, of this unit or of one that hangs, would shut out the data behind
+/// which in the socket stands what it waits for. A store that never answers leaves a quarter at least, and there is always
 /// something left for the next unit. A fixed share was turned down: it would be too little for the one unit that is busy,
 /// or too much for the third that hangs.
 @safe
@@ -89,7 +89,7 @@ public struct PayloadPool: ~Copyable {
         free = (stack(quarter, 8 << 10), stack(quarter, 64 << 10), stack(quarter * 2, 256 << 10))
         firstOwner = (0, free.0.count, free.0.count + free.1.count)
         owners = ContiguousArray(repeating: 0, count: free.0.count + free.1.count + free.2.count)
-        reserve = (free.0.count / 8, max(2, free.1.count / 8), max(2, free.2.count / 8))
+        reserve = (free.0.count / 8, max(1, free.1.count / 8), max(1, free.2.count / 8))
     }
 
     deinit { unsafe munmap(memory, memoryBytes) }
@@ -113,21 +113,21 @@ public struct PayloadPool: ~Copyable {
         freeAccounts.append(account.index)
     }
 
-    /// Whether the account may have one of the free slots of a class for data that is on its way: its first, or up to three
-    /// times as many as are free, less one.
+    /// Whether the account may have one of the free slots of a class for data that is on its way: its first, or up to as many
+    /// as are free, less one.
     @inline(__always)
     private func hasShare(_ account: PayloadAccount, _ slotClass: Int, _ freeCount: Int) -> Bool {
         if account.index == 0 { return true }
         let count = held[Int(account.index) * Self.entriesPerAccount + slotClass]
-        return count == 0 || count < (freeCount - 1) * 3
+        return count == 0 || count < freeCount - 1
     }
 
-    /// Whether it may have one for work that can wait: up to twice as many of either kind as are free.
+    /// Whether it may have one for work that can wait: up to as many of either kind as are free.
     @inline(__always)
     private func hasSpare(_ account: PayloadAccount, _ slotClass: Int, _ freeCount: Int) -> Bool {
         if account.index == 0 { return true }
         let place = Int(account.index) * Self.entriesPerAccount + slotClass
-        return held[place] + held[place + Self.sparing] < freeCount * 2
+        return held[place] + held[place + Self.sparing] < freeCount
     }
 
     @inline(__always)

@@ -355,7 +355,8 @@ public final class TargetServer: Sendable {
         }
         barrier.leave()
         done.wait()
-        for unit in shared.targets where !unit.store.isReadOnly {
+        // A flush of a store that hangs would never come back.
+        for unit in shared.targets where !unit.store.isReadOnly && !shared.isHung(unit.target.name) {
             do {
                 try unit.store.flush()
             } catch {
