@@ -92,6 +92,10 @@ public struct LogicalUnit: Sendable {
     /// D_SENSE: pass it to `Sense.encode`.
     public var usesDescriptorSense: Bool { mode.descriptorSense }
 
+    /// WCE: writes may be acknowledged before they are on stable storage. What `begin` asks for by `.unmap` and
+    /// `.extendedCopy` has to look at it.
+    public var writesAreCached: Bool { mode.writeCacheEnabled }
+
     /// The word for an atomic that all nexuses share.
     public var flags: LogicalUnitFlags { flags(requiresInspection) }
 

@@ -62,6 +62,8 @@ struct Job: BitwiseCopyable {
     var delayedUntil: Int64 = 0
     /// What went wrong first.
     var sense: Sense?
+    /// What deallocated or zeroed blocks, which is no write that could be durable by itself, has been put on stable storage.
+    var isFlushed = false
     /// Memory ran out in the middle: the command ends with BUSY once nothing of it is in flight.
     var lacksMemory = false
     /// Nothing more is begun for it.
