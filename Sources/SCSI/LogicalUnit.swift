@@ -46,6 +46,9 @@ public struct LogicalUnit: Sendable {
     var mode = ModeParameters()
     /// SANITIZE and FORMAT UNIT.
     var medium = MediumState.usable
+    /// See ThinProvisioning.swift.
+    public internal(set) var resources: ProvisioningResources?
+    var thresholdIsReached = false
     var nexuses: [NexusHandle: Nexus] = [:]
     /// The target port groups that somebody has changed (see AsymmetricAccess.swift).
     var groupAccess: [UInt16: TargetPortGroupAccess] = [:]
@@ -89,12 +92,12 @@ public struct LogicalUnit: Sendable {
         failure != nil || mode.softwareWriteProtect || !mode.writeCacheEnabled || medium != .usable
     }
 
-    /// D_SENSE: pass it to `Sense.encode`.
-    public var usesDescriptorSense: Bool { mode.descriptorSense }
-
     /// WCE: writes may be acknowledged before they are on stable storage. What `begin` asks for by `.unmap` and
     /// `.extendedCopy` has to look at it.
     public var writesAreCached: Bool { mode.writeCacheEnabled }
+
+    /// D_SENSE: pass it to `Sense.encode`.
+    public var usesDescriptorSense: Bool { mode.descriptorSense }
 
     /// The word for an atomic that all nexuses share.
     public var flags: LogicalUnitFlags { flags(requiresInspection) }
