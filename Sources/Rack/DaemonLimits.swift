@@ -20,6 +20,11 @@ public struct DaemonLimits: Sendable, Equatable {
     /// Seconds that task management, a logout and a login that takes the place of a session wait for a store that does not
     /// answer; 1...600.
     public var abortSeconds: Int?
+    /// Percent of the file system below a thin volume with less than which left its initiators are told, and `status` warns;
+    /// 0...99, 0 for never.
+    public var thinThresholdPercent: Int?
+    /// Bytes a second that SANITIZE OVERWRITE writes at most; 1 MiB to 1 TiB.
+    public var overwriteBytesPerSecond: Int?
 
     /// Nothing set.
     public init() {}
@@ -32,7 +37,7 @@ extension Reader {
         let known = [
             "connections", "connectionsBeforeLogin", "connectionsBeforeLoginPerAddress", "loginSeconds",
             "commandsPerSession", "payloadMemory", "drainSeconds", "standstillSeconds",
-            "abortSeconds",
+            "abortSeconds", "thinThresholdPercent", "overwriteRate",
         ]
         guard let entry = root.entries["limits"], let fields = fields(entry.value, "limits", known: known) else {
             return limits
@@ -48,6 +53,7 @@ extension Reader {
         limits.drainSeconds = number(&self, "drainSeconds", 1...3600)
         limits.standstillSeconds = number(&self, "standstillSeconds", 2...60)
         limits.abortSeconds = number(&self, "abortSeconds", 1...600)
+        limits.thinThresholdPercent = number(&self, "thinThresholdPercent", 0...99)
         if let size = size(fields, "payloadMemory", example: nil) {
             if (4 << 20)...(64 << 30) ~= size.value {
                 limits.payloadBytesPerReactor = Int(size.value)
@@ -55,6 +61,15 @@ extension Reader {
                 problems.error(
                     size.position, "limits: payloadMemory is \(ByteSize(bytes: size.value)) a reactor thread",
                     "write a size from 4MiB to 64GiB")
+            }
+        }
+        if let rate = size(fields, "overwriteRate", example: nil) {
+            if (1 << 20)...(1 << 40) ~= rate.value {
+                limits.overwriteBytesPerSecond = Int(rate.value)
+            } else {
+                problems.error(
+                    rate.position, "limits: overwriteRate is \(ByteSize(bytes: rate.value)) a second",
+                    "write a size from 1MiB to 1TiB")
             }
         }
         return limits

@@ -272,16 +272,19 @@ extension Connection {
         for barrier in abortBarriers.removeValue(forKey: task) ?? [] { barrier.leave() }
     }
 
-    /// Ends a task without a response. `barrier` is entered and left once its last block request has ended.
-    /// Returns whether there was such a task.
-    func abort(_ task: TaskIndex, _ barrier: Barrier) -> Bool {
+    /// Ends a task without a response, or with TASK ABORTED where another initiator does it (TAS of the Control mode page
+    /// is 1). `barrier` is entered and left once its last block request has ended. Returns whether there was such a task.
+    func abort(_ task: TaskIndex, _ barrier: Barrier, byOtherNexus: Bool = false) -> Bool {
         dropParked(of: task)
         let busy = jobs[task.index].inFlight > 0
         let tag = machine.task(task).initiatorTaskTag
-        guard
-            machine.abort(
-                task, deviceServerBusy: busy, release: { withdrawOutput(PayloadSlot(rawValue: $0.value)) })
-        else { return false }
+        func release(_ payload: PayloadReference) { withdrawOutput(PayloadSlot(rawValue: payload.value)) }
+        let isAborted =
+            byOtherNexus
+            ? machine.abort(
+                task, status: SCSIStatus.taskAborted.rawValue, deviceServerBusy: busy, release: release)
+            : machine.abort(task, deviceServerBusy: busy, release: release)
+        guard isAborted else { return false }
         unit?.aborts.add(1, ordering: .relaxed)
         continuations[task] = nil
         unmapRanges[task] = nil
@@ -302,10 +305,10 @@ extension Connection {
     }
 
     /// Ends every task of the connection.
-    func abortAllTasks(_ barrier: Barrier) {
+    func abortAllTasks(_ barrier: Barrier, byOtherNexus: Bool = false) {
         var tasks: [TaskIndex] = []
         machine.forEachTask { task, _ in tasks.append(task) }
-        for task in tasks { _ = abort(task, barrier) }
+        for task in tasks { _ = abort(task, barrier, byOtherNexus: byOtherNexus) }
         reactor.markDirty(self)
     }
 

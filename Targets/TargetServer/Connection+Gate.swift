@@ -121,6 +121,7 @@ extension Connection {
         }
         gatePlaces[task]?.isInside = true
         let job = jobs[task.index]
+        if job.work == .writeAtomic { return writeAtomically(task) }
         guard let slot = reactor.pool.take(lengthBytes: Int(job.totalBytes)) else {
             jobs[task.index].lacksMemory = true
             return endAtomic(task)

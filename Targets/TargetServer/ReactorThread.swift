@@ -384,7 +384,7 @@ final class ReactorThread: @unchecked Sendable {
         case .abortTasks(let unit, let except, let barrier):
             for connection in connections {
                 guard let connection, connection.unit === unit, connection.reference != except else { continue }
-                connection.abortAllTasks(barrier)
+                connection.abortAllTasks(barrier, byOtherNexus: true)
             }
             barrier.leave()
         case .gateChanged(let unit, let mode, let barrier):
@@ -405,7 +405,7 @@ final class ReactorThread: @unchecked Sendable {
         case .abortTasksOf(let nexuses, let unit, let barrier):
             for connection in connections {
                 guard let connection, connection.unit === unit, nexuses.contains(connection.nexus) else { continue }
-                connection.abortAllTasks(barrier)
+                connection.abortAllTasks(barrier, byOtherNexus: true)
             }
             barrier.leave()
         case .reservationsCommitted(let reference, let task, let wait, let hold):

@@ -126,7 +126,7 @@ public struct ReservationRecord: Sendable, Equatable {
         return String(repeating: "0", count: max(0, count - digits.count)) + digits
     }
 
-    private static func checksum(_ bytes: [UInt8]) -> UInt32 {
+    static func checksum(_ bytes: [UInt8]) -> UInt32 {
         var digest = RunningDigest()
         unsafe bytes.withUnsafeBytes { buffer in
             if let base = buffer.baseAddress { unsafe digest.update(base, buffer.count) }

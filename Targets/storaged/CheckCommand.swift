@@ -72,6 +72,13 @@ struct CheckReport {
             ["limit", "memory of the whole daemon", ByteSize(bytes: UInt64(limits.memoryCeilingBytes)).description],
             ["limit", "drain at shutdown", "\(limits.drainSeconds) s"],
             ["limit", "wait of an abort for a store that does not answer", "\(limits.abortSeconds) s"],
+            [
+                "limit", "soft threshold of thin volumes",
+                limits.thinThresholdPercent == 0 ? "none" : "\(limits.thinThresholdPercent) % of the file system left",
+            ],
+            [
+                "limit", "SANITIZE OVERWRITE", "\(ByteSize(bytes: UInt64(limits.overwriteBytesPerSecond))) a second",
+            ],
             ["limit", "standstill after which queued commands are dropped", "\(limits.standstillSeconds) s"],
         ])
         if plan.allowsFaults { lines.append("fault injection is allowed (faultInjection: true)") }

@@ -26,12 +26,23 @@ struct ExportCommand: ParsableCommand {
     var readOnly = false
     @Option(help: ArgumentHelp("Logical block length: 512 or 4096.", valueName: "bytes"))
     var blockSize = 512
+    @Option(
+        help: ArgumentHelp("Seconds of silence after which an initiator is pinged; 0 for never.", valueName: "seconds"))
+    var nopInterval: Int?
     @Flag(help: "Let `storaged fault` make the units misbehave, for drills.")
     var allowFaults = false
+    @Option(
+        help: ArgumentHelp(
+            "Where what has to outlive the daemon is kept: reservations, and the journals of WRITE ATOMIC. Nothing is, otherwise.",
+            valueName: "folder"))
+    var stateDirectory: String?
     @OptionGroup var serving: ServingOptions
 
     func validate() throws {
         guard blockSize == 512 || blockSize == 4096 else { throw ValidationError("--block-size must be 512 or 4096") }
+        if let nopInterval, !(0...3600).contains(nopInterval) {
+            throw ValidationError("--nop-interval must be from 0 to 3600")
+        }
         _ = try sizeBytes()
         _ = try listening()
     }
@@ -55,7 +66,9 @@ struct ExportCommand: ParsableCommand {
             }
             var plan = try ServingPlan(inventory, hostName: inventory.hosts[0].name)
             plan.allowsFaults = allowFaults
-            let running = try Serving.start(plan, source: .commandLine, options: serving, controlIsOptional: true)
+            plan.nopIntervalSeconds = nopInterval
+            let running = try Serving.start(
+                plan, source: .commandLine, options: serving, controlIsOptional: true, stateFolder: stateDirectory)
             printLine(greeting(plan, running.daemon.snapshot()))
             running.run()
         }

@@ -17,6 +17,8 @@ struct ServingPlan {
     private let declaredLimits: DaemonLimits
     /// Whether `storaged fault` may be used.
     var allowsFaults: Bool
+    /// Seconds between pings, where it is another than the daemon's own.
+    var nopIntervalSeconds: Int?
 
     /// This host's part of an inventory.
     init(_ inventory: Inventory, hostName: String) throws(CommandFailure) {
@@ -70,6 +72,7 @@ struct ServingPlan {
         func take(_ declared: Int?, _ bound: WritableKeyPath<ServerLimits, Int>) {
             if let declared { limits[keyPath: bound] = declared }
         }
+        take(nopIntervalSeconds, \.nopIntervalSeconds)
         take(declaredLimits.connections, \.connections)
         take(declaredLimits.connectionsBeforeLogin, \.connectionsBeforeLogin)
         take(declaredLimits.connectionsBeforeLoginPerAddress, \.connectionsBeforeLoginPerAddress)
@@ -79,6 +82,8 @@ struct ServingPlan {
         take(declaredLimits.drainSeconds, \.drainSeconds)
         take(declaredLimits.standstillSeconds, \.standstillSeconds)
         take(declaredLimits.abortSeconds, \.abortSeconds)
+        take(declaredLimits.thinThresholdPercent, \.thinThresholdPercent)
+        take(declaredLimits.overwriteBytesPerSecond, \.overwriteBytesPerSecond)
         return limits
     }
 
