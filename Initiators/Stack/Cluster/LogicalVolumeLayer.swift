@@ -252,7 +252,7 @@ public struct LogicalVolumeLayer: Layer {
         let vector = LVMCommand.arguments("lvchange", devices: LVMCommand.devices(group, inventory), ["-an", object])
         let result = try await context.commands.run("lvm", vector, deadlineSeconds: 45)
         guard result.isSuccess else {
-            let users = device.users(group, volume, context.files)
+            let users = device.users(group, volume, context.files) + device.usersElsewhere(context.files)
             throw StackError(
                 users.isEmpty ? .failed : .busy, object: object,
                 cause: users.isEmpty
