@@ -25,12 +25,13 @@ struct PlanCommand: AsyncParsableCommand {
             let scope = try options.loadScope(selection, showsWarnings: true)
             let context = StackContext(monitorCommand: options.monitorCommand(clientName: scope.client.name))
             let layers = StackLayers.all(context)
-            var observation = StackObservation()
+            let observation: StackObservation
             var caveat: String?
             if geteuid() == 0 {
                 observation = await Runner(layers: layers, scope: scope, journal: nil).observe()
             } else {
                 caveat = "not root, so this host was not looked at: these are the steps from nothing"
+                observation = await Runner(layers: StackLayers.all(.ofNothing), scope: scope, journal: nil).observe()
             }
             let plan = Plan(scope: scope, layers: layers, observation: observation, caveat: caveat)
             Console.out(options.json ? plan.json.pretty : plan.text())

@@ -226,6 +226,24 @@ struct RunTextTests {
         #expect(json["result"]?.text == "done")
     }
 
+    @Test("a plan by somebody who may not look has every layer, and does not say that anything is missing")
+    func planFromNothing() async throws {
+        for (client, making) in [
+            ("client0", "find or make volume group VG0 on mpath0, mpath1"),
+            ("client1", "find volume group VG0, or wait for client0 to make it"),
+        ] {
+            let scope = try StackScope(inventory: walkThrough(), clientName: client)
+            let layers = StackLayers.all(.ofNothing)
+            let observation = await Runner(layers: layers, scope: scope, journal: nil).observe()
+            let plan = Plan(scope: scope, layers: layers, observation: observation, caveat: "not looked at")
+            let names = plan.steps.map(\.name)
+            #expect(names.contains("start corosync") && names.contains(making))
+            #expect(names.last == "mount VG0/LV0 on /mnt")
+            #expect(plan.obstacles.isEmpty)
+            #expect(plan.text().contains("whether it is there can be seen once its maps are up"))
+        }
+    }
+
     @Test("plan prints identifiers, the worst stall and the steps, and makes none")
     func plan() throws {
         let scope = try walkThroughScope()
