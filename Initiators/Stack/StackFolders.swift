@@ -30,6 +30,10 @@ public struct StackFolders: Sendable {
     public var monitorLogFile: String { "\(run)/monitor.log" }
     /// Which daemons were started by us and are ours to end.
     public var startedFile: String { "\(run)/started.json" }
+    /// The inventory that the stack was brought up from, for a `down` that cannot read the one of now.
+    public var inventoryCopy: String { "\(run)/rack.yaml" }
+    /// What the kernel's own bound on queueing was before `up` set it.
+    public var queueingBoundBefore: String { "\(run)/queueing-bound-before" }
     /// What was done and is to be done.
     public var journalFile: String { "\(state)/journal" }
     /// The rule that keeps LVM and others off raw paths.
