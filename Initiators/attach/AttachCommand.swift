@@ -14,6 +14,6 @@ struct AttachCommand: AsyncParsableCommand {
             """,
         subcommands: [
             DiscoverCommand.self, PlanCommand.self, UpCommand.self, DownCommand.self, StatusCommand.self,
-            MonitorCommand.self,
+            MonitorCommand.self, UnitCommand.self,
         ])
 }

@@ -9,6 +9,7 @@ struct PlanCommand: AsyncParsableCommand {
         abstract: "Print identifiers, the worst stall, and the steps that 'up' would take; changes nothing.")
 
     @OptionGroup var options: InventoryOptions
+    @OptionGroup var report: ReportOptions
     @Option(name: .long, help: ArgumentHelp("Only this volume's paths and map.", valueName: "name"))
     var volume: String?
     @Option(name: .long, help: ArgumentHelp("Only this filesystem and what it needs.", valueName: "name"))
@@ -30,11 +31,11 @@ struct PlanCommand: AsyncParsableCommand {
             if geteuid() == 0 {
                 observation = await Runner(layers: layers, scope: scope, journal: nil).observe()
             } else {
-                caveat = "not root, so this host was not looked at: these are the steps from nothing"
                 observation = await Runner(layers: StackLayers.all(.ofNothing), scope: scope, journal: nil).observe()
+                caveat = "not root, so this host was not looked at: these are the steps from nothing"
             }
             let plan = Plan(scope: scope, layers: layers, observation: observation, caveat: caveat)
-            Console.out(options.json ? plan.json.pretty : plan.text())
+            Console.out(report.json ? plan.json.pretty : plan.text())
         }
     }
 }
