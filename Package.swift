@@ -83,7 +83,7 @@ let package = Package(
         .testTarget(name: "ISCSITests", dependencies: ["ISCSI"], swiftSettings: house),
         .testTarget(name: "SCSITests", dependencies: ["SCSI"], swiftSettings: house),
         .testTarget(name: "RackTests", dependencies: ["Rack"], swiftSettings: house),
-        .testTarget(name: "ManualTests", dependencies: ["Manual"], swiftSettings: house),
+        .testTarget(name: "ManualTests", dependencies: ["Manual", "Rack"], swiftSettings: house),
         .testTarget(name: "ReactorTests", dependencies: ["Reactor", "CUring"], swiftSettings: house),
         .testTarget(name: "BlockStoreTests", dependencies: ["BlockStore", "CLinux"], swiftSettings: house),
         .testTarget(name: "StoragedTests", swiftSettings: house),

@@ -35,7 +35,8 @@ let attachReference = ManualReference(
         .init("attach unit > /etc/systemd/system/attach.service", "Bringing it up at every boot"),
     ],
     seeAlso: [
-        "storaged(8)", "iscsiadm(8)", "dmsetup(8)", "lvmlockd(8)", "corosync(8)", "dlm_controld(8)", "gfs2(5)",
+        "rack.yaml(5)", "storaged(8)", "iscsiadm(8)", "dmsetup(8)", "lvmlockd(8)", "corosync(8)", "dlm_controld(8)",
+        "gfs2(5)",
     ])
 
 extension ManualReference.Entry {

@@ -95,6 +95,8 @@ struct Mdoc {
 
     mutating func section(_ title: String) { lines.append(".Sh \(title)") }
 
+    mutating func heading(_ title: String) { lines.append(".Ss \(Self.escape(title))") }
+
     /// A line of running text.
     mutating func text(_ text: String) {
         let escaped = Self.escape(text)
@@ -174,7 +176,7 @@ struct Mdoc {
     mutating func commands(_ command: CommandDescription, path: [String]) {
         for subcommand in command.ownSubcommands {
             let path = path + [subcommand.commandName]
-            lines.append(".Ss \(path.map { Self.escape($0) }.joined(separator: " "))")
+            heading(path.joined(separator: " "))
             if let abstract = subcommand.abstract { paragraph(abstract) }
             if let discussion = subcommand.discussion { self.discussion(discussion, program: path[0]) }
             if !subcommand.ownArguments.isEmpty {

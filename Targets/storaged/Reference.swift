@@ -27,7 +27,7 @@ let storagedReference = ManualReference(
         .init("storaged export disk.img --size 10GiB --portal 192.0.2.1", "One file, without an inventory"),
         .init("storaged drain --portal 10.77.0.21", "Before work on one network port"),
     ],
-    seeAlso: ["attach(8)", "systemd.service(5)", "targetcli(8)"])
+    seeAlso: ["rack.yaml(5)", "attach(8)", "systemd.service(5)", "targetcli(8)"])
 
 /// The DESCRIPTION of storaged(8).
 let storagedDescription = [

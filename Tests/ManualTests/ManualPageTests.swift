@@ -116,7 +116,7 @@ struct ProgramManualTests {
 }
 
 /// The programs as `swift build` made them, or $RACK_BIN_DIR's.
-private enum Programs {
+enum Programs {
     static let folder: String =
         ProcessInfo.processInfo.environment["RACK_BIN_DIR"]
         ?? URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent().path
@@ -139,7 +139,8 @@ private enum Programs {
     }
 }
 
-private enum Groff {
+/// groff-base.
+enum Groff {
     /// What groff says with every warning on.
     static func warnings(of page: String) throws -> String {
         try Programs.run("/usr/bin/groff", ["-mdoc", "-Tutf8", "-ww", "-z"], input: page)
