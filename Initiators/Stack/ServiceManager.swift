@@ -80,11 +80,13 @@ struct ServiceManager: Sendable {
             layer: .sessions, name: "release the shutdown", object: Self.objectName, deadlineSeconds: 45, group: group
         ) {
             removeFile(unitFile)
-            // Its stop calls `attach down --at-shutdown`, which without this copy has nothing to do. It is not waited for: we may
-            // be that very stop.
+            // Their stops call `attach down` again, which without this copy has nothing to do. They are not waited for: we may
+            // be one of them. The boot unit stops as well, so that `systemctl start attach` brings up what was taken down
+            // by hand; where it is not installed that fails, and says nothing.
             context.folders.forgetInventory()
             try await context.commands.check(
                 "systemctl", ["stop", "--no-block", Self.shutdownUnit], deadlineSeconds: 20)
+            try await context.commands.run("systemctl", ["stop", "--no-block", Self.bootUnit], deadlineSeconds: 20)
             return .removed
         }
     }

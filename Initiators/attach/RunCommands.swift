@@ -40,18 +40,19 @@ struct DownCommand: AsyncParsableCommand {
 
     @OptionGroup var options: InventoryOptions
     @OptionGroup var report: ReportOptions
+    @Flag(name: .long, help: "Do nothing when nothing was brought up, or all of it was taken down since.")
+    var ifUp = false
     @Flag(
         name: .long,
         help: """
-            For a host that goes down: first end the processes that use it (SIGTERM, SIGKILL 5 s later), and do nothing \
-            when nothing was brought up.
+            For a host that goes down: as --if-up, and first end the processes that use it (SIGTERM, SIGKILL 5 s later).
             """)
     var atShutdown = false
     @Flag(name: .long, help: "Print what each layer and step took.")
     var timings = false
 
     func run() async throws {
-        if atShutdown, !StackFolders().hasInventoryCopy { return }
+        if ifUp || atShutdown, !StackFolders().hasInventoryCopy { return }
         try await StackRun(
             verb: .down, options: options, isJSON: report.json, selection: .everything, showsTimings: timings,
             endsHolders: atShutdown

@@ -137,6 +137,25 @@ struct StatusTests {
         #expect(unmounted.sentence == "/mnt: not there.")
     }
 
+    @Test("under systemd a shutdown that nothing prepares is a warning, and a prepared one is worth no line")
+    func shutdown() throws {
+        func report(_ state: ObjectState, _ detail: String) throws -> StatusReport {
+            var observation = try healthy()
+            observation.objects.append(
+                ObservedObject(
+                    layer: .sessions, name: "attach-shutdown.service", state: state, detail: detail,
+                    facts: ["kind": "aux"]))
+            return StatusReport(scope: try walkThroughScope(), observation: observation, wallSeconds: 1000)
+        }
+        let unprepared = try report(.absent, "nothing takes the stack down before this host goes down")
+        #expect(unprepared.exitCode == 1 && unprepared.next == "attach up")
+        #expect(
+            unprepared.sentence == "attach-shutdown.service: nothing takes the stack down before this host goes down.")
+        let prepared = try report(.present, "")
+        #expect(prepared.exitCode == 0)
+        #expect(!prepared.text(TextStyle(usesColour: false)).contains("attach-shutdown"))
+    }
+
     @Test("colours say the same, and only when they are wanted")
     func colours() throws {
         let report = try report()

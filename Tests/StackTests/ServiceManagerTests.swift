@@ -103,7 +103,10 @@ struct ServiceManagerTests {
         #expect(copy.st_mode & 0o777 == 0o600)
         let release = try #require(manager.releaseStep(StackObservation(objects: [present]), group: 4))
         #expect(try await release.run() == .removed)
-        #expect(asked.all.last == "systemctl stop --no-block attach-shutdown.service")
+        #expect(
+            asked.all.suffix(2) == [
+                "systemctl stop --no-block attach-shutdown.service", "systemctl stop --no-block attach.service",
+            ])
         #expect(tree.read("/run/systemd/system/attach-shutdown.service") == nil)
         // What tells the unit's own `down --at-shutdown` that nothing is left to do.
         #expect(!context.folders.hasInventoryCopy)
@@ -111,9 +114,12 @@ struct ServiceManagerTests {
 
     @Test("everything that the stack needs is stopped after it, and logins and mounts before")
     func order() throws {
-        let scope = try walkThroughScope()
+        let boot = StackLayers.bootUnit(
+            try walkThroughScope(), StackContext(monitorCommand: ["/sbin/attach", "monitor", "--rack", "/r.yaml"]))
+        #expect(boot.contains(#"ExecStart="/sbin/attach" "up" "--rack" "/r.yaml"\#n"#))
+        #expect(boot.contains(#"ExecStop="/sbin/attach" "down" "--rack" "/r.yaml" "--if-up"\#n"#))
         let texts = [
-            ServiceManager.bootUnitText(scope, up: ["attach", "up"], down: ["attach", "down"]),
+            boot,
             ServiceManager.shutdownUnitText(["attach", "down"]),
         ]
         for text in texts {

@@ -13,7 +13,7 @@ public enum StackLayers {
     ///
     /// - Parameter context: Its `monitorCommand` names the program and its options.
     public static func bootUnit(_ scope: StackScope, _ context: StackContext) -> String {
-        ServiceManager.bootUnitText(scope, up: context.command("up"), down: context.command("down"))
+        ServiceManager.bootUnitText(scope, up: context.command("up"), down: context.command("down", ["--if-up"]))
     }
 
     /// The systemd unit that runs the monitor by this command.

@@ -88,7 +88,14 @@ stop_and_up_by_hand() {
     check "systemctl stop attach takes the stack down" attach_stops
     check "nothing is left on client0" is_clean client0
     require "attach up by hand" stack_up client0
+    check "attach down by hand" stack_down client0
+    check "stops the unit as well" wait_for 10 "attach.service to stop" unit_is client0 attach inactive
+    require "so that systemctl start attach brings the stack up again" node_run client0 timeout 200 systemctl start attach
+    check "and the file system is mounted" is_mounted client0
 }
+
+# unit_is NODE UNIT STATE
+unit_is() { equals "state of $2" "$3" "$(node_run "$1" systemctl is-active "$2" || true)"; }
 
 nothing_to_do() {
     local output
@@ -185,6 +192,8 @@ END
 monitor_returns() {
     node_script client0 <<'END'
 pid=$(systemctl show --property MainPID --value attach-monitor)
+# It has told the watchdog that it lives.
+[[ $(systemctl show --property NRestarts --value attach-monitor) == 0 ]]
 kill -KILL "$pid"
 for _ in $(seq 100); do
     sleep 0.2
