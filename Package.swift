@@ -41,6 +41,7 @@ let package = Package(
         .target(name: "ISCSI", swiftSettings: house),
         .target(name: "SCSI", swiftSettings: house),
         .target(name: "Rack", dependencies: [yams], swiftSettings: house),
+        .target(name: "Manual", swiftSettings: house),
         .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "CUring", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
         .systemLibrary(name: "CISAL", providers: [.apt(["libisal-dev"])]),
@@ -57,7 +58,9 @@ let package = Package(
             path: "Targets/TargetServer", swiftSettings: house),
         .executableTarget(
             name: "storaged",
-            dependencies: ["TargetServer", "BlockStore", "Rack", "CLinux", "CSystemd", argumentParser, logging],
+            dependencies: [
+                "TargetServer", "BlockStore", "Rack", "Manual", "CLinux", "CSystemd", argumentParser, logging,
+            ],
             path: "Targets/storaged", swiftSettings: house, linkerSettings: standalone),
 
         // Clients only.
@@ -72,13 +75,15 @@ let package = Package(
             dependencies: ["Rack", "PathDiscovery", "DeviceMapper", "HostDevices", subprocess, logging],
             path: "Initiators/Stack", swiftSettings: house),
         .executableTarget(
-            name: "attach", dependencies: ["Stack", "Rack", "PathDiscovery", "CSystemd", argumentParser, logging],
+            name: "attach",
+            dependencies: ["Stack", "Rack", "Manual", "PathDiscovery", "CSystemd", argumentParser, logging],
             path: "Initiators/attach", swiftSettings: house, linkerSettings: standalone),
 
         // Tests and measuring.
         .testTarget(name: "ISCSITests", dependencies: ["ISCSI"], swiftSettings: house),
         .testTarget(name: "SCSITests", dependencies: ["SCSI"], swiftSettings: house),
         .testTarget(name: "RackTests", dependencies: ["Rack"], swiftSettings: house),
+        .testTarget(name: "ManualTests", dependencies: ["Manual", "Rack"], swiftSettings: house),
         .testTarget(name: "ReactorTests", dependencies: ["Reactor", "CUring"], swiftSettings: house),
         .testTarget(name: "BlockStoreTests", dependencies: ["BlockStore", "CLinux"], swiftSettings: house),
         .testTarget(name: "StoragedTests", swiftSettings: house),
