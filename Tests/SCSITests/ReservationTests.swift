@@ -301,6 +301,20 @@ struct ReservationBench {
         #expect(bench.unit.attention(for: Bench.a) == .commandsClearedByAnotherInitiator)
     }
 
+    /// Found by simulation: whoever preempted itself was told that another initiator had cleared its commands.
+    @Test func preemptingOneself() {
+        for action in [4, 5] as [UInt8] {
+            var bench = Bench()
+            bench.register(Bench.a, 0xA)
+            bench.register(Bench.b, 0xA)
+            bench.out(1, type: 7, from: Bench.a, Bench.list(key: 0xA))
+            #expect(bench.out(action, type: 7, from: Bench.a, Bench.list(key: 0xA, action: 0xA)) == nil)
+            #expect(bench.unit.reservations.registrations.isEmpty && bench.unit.reservations.reservation == nil)
+            #expect(bench.unit.attention(for: Bench.a) == nil)
+            #expect(bench.victims == (action == 5 ? [Bench.b] : []))
+        }
+    }
+
     @Test func preemptingOthers() {
         var bench = Bench()
         bench.register(Bench.a, 0xA)
