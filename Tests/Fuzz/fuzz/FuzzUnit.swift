@@ -7,8 +7,12 @@ struct FuzzUnit {
     var unit: LogicalUnit
     private let geometry: BlockGeometry
 
-    init(_ input: inout Input) {
-        let flags = input.byte()
+    /// Made once: the names alone take longer than many a command.
+    private static let units = (0..<32).map { FuzzUnit(flags: $0) }
+
+    init(_ input: inout Input) { self = Self.units[Int(input.byte() & 31)] }
+
+    private init(flags: UInt8) {
         geometry =
             [
                 BlockGeometry(blockLengthBytes: 512, blockCount: 0x20_0000),
