@@ -131,7 +131,7 @@ struct ReservationModel: Equatable {
             }
         }
         if replaces {
-            if type != newType, type >= 5 {
+            if type != newType {
                 for each in registered where each != me {
                     result.told.append(Told(initiator: each, attention: .reservationsReleased))
                 }
