@@ -100,3 +100,11 @@ let package = Package(
             swiftSettings: house, linkerSettings: standalone),
     ]
 )
+
+// Coverage-guided fuzzing (Tests/Fuzz/run): built by itself with sanitizers, and not there for anybody else.
+if Context.environment["RACK_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz", dependencies: ["TargetServer", "ISCSI", "SCSI", "Rack", "BlockStore", logging],
+            path: "Tests/Fuzz/fuzz", swiftSettings: house))
+}

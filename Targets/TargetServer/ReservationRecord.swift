@@ -78,6 +78,8 @@ public struct ReservationRecord: Sendable, Equatable {
             guard try read(fields) else { throw Flaw(description: "it has a line that means nothing: \(line)") }
         }
         guard state.isConsistent else { throw Flaw(description: "what it says contradicts itself") }
+        // A line that is missing, or there twice, is a state that nobody has acknowledged.
+        guard encoded == bytes else { throw Flaw(description: "it is not as storaged writes it") }
     }
 
     private mutating func read(_ fields: [String]) throws(Flaw) -> Bool {
