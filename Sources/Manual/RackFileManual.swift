@@ -21,11 +21,13 @@ public enum RackFileManual {
                 .init("networks", "a list of the storage networks; portals name them"),
                 .init("hosts", "a list of the storage hosts. Required"),
                 .init("clients", "a list of the clients; the first one makes what is made once"),
+                .init("initiators", "a list of those that log in without being clients of the cluster"),
                 .init("volumes", "a list of the volumes that storage hosts serve. Required"),
                 .init("volumeGroups", "a list of the volume groups that clients share"),
                 .init("filesystems", "a list of the file systems that clients mount"),
                 .init("timeouts", "how long what is waited for, in seconds"),
                 .init("limits", "bounds of every storaged"),
+                .init("authentication", "how initiators and targets prove who they are; they do not otherwise"),
                 .init("faultInjection", "true lets storaged fault make units misbehave, for drills; false otherwise"),
             ]),
         Section(
@@ -69,7 +71,9 @@ public enum RackFileManual {
                 .init("hosts", "a list of the hosts that serve it. Required"),
                 .init("wwid", "its WWID; derived otherwise"), .init("target", "its target's name; derived otherwise"),
                 .init("blockSize", "the length of its logical blocks: 512, or 4096"),
-                .init("readOnly", "true refuses writes"), .init("multipath", "how its paths are used"),
+                .init("readOnly", "true refuses writes"),
+                .init("clients", "the clients and initiators that may see it; all that are declared otherwise"),
+                .init("multipath", "how its paths are used"),
             ]),
         Section(
             title: "volumes: multipath", introduction: "",
@@ -78,6 +82,22 @@ public enum RackFileManual {
                     "grouping", "groupByHost (all paths to one host are used at the same time), multibus, or failover"),
                 .init("selector", "the kernel's path selector: service-time, queue-length or round-robin"),
                 .init("queueSeconds", "how long I/O waits once no path is left, and then fails; 60 otherwise"),
+            ]),
+        Section(
+            title: "initiators",
+            introduction: "Where clients or initiators are declared, nobody else sees a target.",
+            keys: [
+                .init("name", "its name, for volumes' clients and the secrets folder. Required"),
+                .init("initiator", "its iSCSI name. Required"),
+            ]),
+        Section(
+            title: "authentication", introduction: "storaged secret makes the files of secrets.",
+            keys: [
+                .init("method", "chap, which it is unless given, or none"),
+                .init("mutual", "true, which it is unless given: attach has targets prove who they are too"),
+                .init("discovery", "true, which it is unless given: discovery sessions prove it too"),
+                .init("algorithms", "a list, best first, of sha3-256, sha-256, sha-1, md5; the first two unless given"),
+                .init("secrets", "the folder with a file of secrets for each of them; /etc/rack/secrets unless given"),
             ]),
         Section(
             title: "volumeGroups", introduction: "",
@@ -123,6 +143,10 @@ public enum RackFileManual {
                 .init("drainSeconds", "how long commands in flight have to finish at a shutdown"),
                 .init("standstillSeconds", "a standstill after which what was queued before is not executed any more"),
                 .init("abortSeconds", "how long an abort or logout waits for a store that does not answer"),
+                .init("thinThresholdPercent", "percent of room below thin volumes that counts as low; 0 for never"),
+                .init("overwriteRate", "bytes a second that SANITIZE OVERWRITE writes at most, such as 128MiB"),
+                .init("loginFailuresPerAddress", "failed logins of an address after which its connections are refused"),
+                .init("loginFailureSeconds", "how long a failed login counts, and such an address is refused"),
             ]),
     ]
 

@@ -26,6 +26,7 @@ struct RackFileManualTests {
         ("hosts", "hosts: [{zzzzzzzzzz: 1}]"), ("hosts: portals", "hosts: [{portals: [{zzzzzzzzzz: 1}]}]"),
         ("clients", "clients: [{zzzzzzzzzz: 1}]"), ("volumes", "volumes: [{zzzzzzzzzz: 1}]"),
         ("volumes: multipath", "volumes: [{multipath: {zzzzzzzzzz: 1}}]"),
+        ("initiators", "initiators: [{zzzzzzzzzz: 1}]"), ("authentication", "authentication: {zzzzzzzzzz: 1}"),
         ("volumeGroups", "volumeGroups: [{zzzzzzzzzz: 1}]"),
         ("volumeGroups: logicalVolumes", "volumeGroups: [{logicalVolumes: [{zzzzzzzzzz: 1}]}]"),
         ("filesystems", "filesystems: [{zzzzzzzzzz: 1}]"), ("timeouts", "timeouts: {zzzzzzzzzz: 1}"),
