@@ -58,6 +58,10 @@ extension LogicalUnit {
         if case .beingWorkedOn(let work, _) = medium { medium = .beingWorkedOn(work, progress: progress) }
     }
 
+    /// Work of a daemon before this one that did not end goes on, from the beginning: a SANITIZE that nobody finished must not
+    /// look as if it had been (SBC-3 4.11). Before the first command.
+    public mutating func resume(_ work: MediumWork) { medium = .beingWorkedOn(work, progress: 0) }
+
     /// The work ended. A SANITIZE that failed leaves the unit answering SANITIZE COMMAND FAILED, because nobody knows what
     /// of the old data is left; a FORMAT UNIT that failed, MEDIUM FORMAT CORRUPTED.
     public mutating func mediumWorkEnded(failed: Bool) {

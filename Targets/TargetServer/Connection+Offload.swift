@@ -113,15 +113,20 @@ extension Connection {
         let (shared, logger) = (reactor.shared, reactor.logger)
         log(.notice, "\(work.isSanitize ? "SANITIZE" : "FORMAT UNIT") of \(unit.target.volumeName) begins")
         let worker = MediumWorker(unit: unit, work: work, shared: shared, logger: logger)
-        let started = offload(task, name: "medium-work", isWaitedFor: false) { _ in worker.run() }
+        let reference = reference
+        let started = offload(task, name: "medium-work", isWaitedFor: false) { offload in
+            guard worker.keep(work) else {
+                unit.withUnit { $0.mediumWorkEnded(failed: false) }
+                return .failed(.internalTargetFailure)
+            }
+            // IMMED: the answer now; what this returns then is nobody's.
+            if work.answersAtOnce { shared.post(.offloadEnded(reference, offload, .good), to: reference.reactor) }
+            return worker.run()
+        }
         guard started else {
             // Nothing has been touched.
             unit.withUnit { $0.mediumWorkEnded(failed: false) }
             return refuseOffload(task)
-        }
-        if work.answersAtOnce {
-            offloads[task] = nil
-            succeed(task)
         }
     }
 }

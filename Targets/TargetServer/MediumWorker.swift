@@ -20,6 +20,8 @@ struct MediumWorker: Sendable {
     func run() -> OffloadOutcome {
         let place = unit.gate.enterWaiting(unit: unit, shared: shared)
         let errorNumber = perform()
+        // What failed is not begun again: the initiator hears of it, and may have left it behind by the next start.
+        if !keep(nil) { logger.error("\(unit.target.volumeName) will be erased again at the next start") }
         unit.withUnit { $0.mediumWorkEnded(failed: errorNumber != 0) }
         unit.gate.leave(place, unit: unit, shared: shared)
         let name = "\(work.isSanitize ? "SANITIZE" : "FORMAT UNIT") of \(unit.target.volumeName)"
@@ -30,6 +32,17 @@ struct MediumWorker: Sendable {
         unit.ioErrors.add(1, ordering: .relaxed)
         logger.error("\(name) failed on \(unit.store.path): \(unsafe String(cString: strerror(errorNumber)))")
         return .failed(work.isSanitize ? .sanitizeCommandFailed : .mediumFormatCorrupted)
+    }
+
+    /// Puts it on stable storage that this goes on, before the first byte changes; or, with nil, that it has ended.
+    func keep(_ work: MediumWork?) -> Bool {
+        do throws(ServerError) {
+            try shared.mediumWork?.keep(unit.target, work)
+            return true
+        } catch {
+            logger.error("\(error)")
+            return false
+        }
     }
 
     /// 0, or the errno of the step that failed.

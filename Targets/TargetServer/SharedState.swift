@@ -58,6 +58,7 @@ final class SharedState: Sendable {
     /// What was changed of the access to units, and who is drained.
     let access: AccessRegistry
     let reservations: ReservationRegistry
+    let mediumWork: MediumWorkKeeper?
     let faults = FaultRules()
     let loginFailures: LoginFailures
     let authentication: AuthenticationRegistry
@@ -65,8 +66,10 @@ final class SharedState: Sendable {
     private let state = Mutex(State())
 
     init(
-        limits: ServerLimits, logger: Logger, access: AccessRegistry, reservations: ReservationRegistry
+        limits: ServerLimits, logger: Logger, access: AccessRegistry, reservations: ReservationRegistry,
+        mediumWork: MediumWorkKeeper?
     ) {
+        self.mediumWork = mediumWork
         self.reservations = reservations
         self.limits = limits
         self.logger = logger

@@ -28,11 +28,12 @@ public final class TargetServer: Sendable {
     ///   - keepAccess: Puts changed settings on stable storage before they count, or throws. Called by one thread at a
     ///     time, never by one that serves I/O.
     ///   - reservations: Where persistent reservations outlive the server; nil to forget them with it.
+    ///   - mediumWork: Where a SANITIZE that goes on outlives the server; nil to have it end with it.
     ///   - journal: A unit's journal; nil where WRITE ATOMIC is not to be offered.
     public init(
         configuration: ServerConfiguration, logger: Logger, access: AccessSettings = AccessSettings(),
         keepAccess: @escaping @Sendable (AccessSettings) throws(ServerError) -> Void = { (_) throws(ServerError) in },
-        reservations: ReservationKeeper? = nil,
+        reservations: ReservationKeeper? = nil, mediumWork: MediumWorkKeeper? = nil,
         journal: @escaping @Sendable (TargetConfiguration) throws(ServerError) -> AtomicJournal? = {
             (_) throws(ServerError) in nil
         }
@@ -40,7 +41,7 @@ public final class TargetServer: Sendable {
         try Self.validate(configuration)
         shared = SharedState(
             limits: configuration.limits, logger: logger, access: AccessRegistry(access, keeper: keepAccess),
-            reservations: ReservationRegistry(keeper: reservations))
+            reservations: ReservationRegistry(keeper: reservations), mediumWork: mediumWork)
         shared.authentication.set(configuration.authentication)
         self.logger = logger
         self.journal = journal
@@ -76,11 +77,13 @@ public final class TargetServer: Sendable {
         let configuration = state.withLock { $0.configuration }
         let states = try reservationStates(of: configuration.targets)
         let journals = try journals(of: configuration.targets)
+        let works = try unfinishedWork(of: configuration.targets)
         shared.access.whileUnchanged { settings in
             for target in configuration.targets { add(target, settings, states[target.name], journals[target.name]) }
         }
         let count = configuration.limits.reactors > 0 ? configuration.limits.reactors : Self.usableProcessors()
         for number in 0..<count { try startReactor(number, configuration.limits) }
+        resume(works)
         do throws(ServerError) {
             try open(configuration.portals)
         } catch {
@@ -101,6 +104,28 @@ public final class TargetServer: Sendable {
         var states: [String: ReservationState] = [:]
         for target in targets { states[target.name] = try shared.reservations.state(of: target) }
         return states
+    }
+
+    /// What a daemon before this one did not end of SANITIZE and FORMAT UNIT, by target.
+    private func unfinishedWork(of targets: [TargetConfiguration]) throws(ServerError) -> [String: MediumWork] {
+        var works: [String: MediumWork] = [:]
+        for target in targets where !target.store.isReadOnly {
+            works[target.name] = try shared.mediumWork?.read(target)
+        }
+        return works
+    }
+
+    private func resume(_ works: [String: MediumWork]) {
+        for (name, work) in works {
+            guard let unit = shared.target(name) else { continue }
+            unit.withUnit { $0.resume(work) }
+            logger.notice("\(unit.target.volumeName): a SANITIZE or FORMAT UNIT that did not end begins again")
+            let worker = MediumWorker(unit: unit, work: work, shared: shared, logger: logger)
+            if !Thread.start(name: "medium-work", { _ = worker.run() }) {
+                logger.error("\(unit.target.volumeName): the system gives no thread for it")
+                unit.withUnit { $0.mediumWorkEnded(failed: true) }
+            }
+        }
     }
 
     /// The journals of writable units, by target; what was left half done by a daemon before this one is done.
@@ -205,6 +230,7 @@ public final class TargetServer: Sendable {
         }
         let states = try reservationStates(of: new)
         let journals = try journals(of: new)
+        let works = try unfinishedWork(of: new)
         try open(addedPortals)
         if goodbyeSeconds > 0 {
             sayGoodbye(to: old.targets.filter { isLost($0, in: configuration) }, withinSeconds: goodbyeSeconds)
@@ -234,6 +260,7 @@ public final class TargetServer: Sendable {
             shared.access.whileUnchanged { add(target, $0, states[target.name], journals[target.name]) }
             changes.append("volume \(target.volumeName) added")
         }
+        resume(works)
         state.withLock { $0.configuration = configuration }
         if !configuration.allowsFaults { changes += clearFaults(nil).map { "fault rule \($0.id) cleared" } }
         shared.publishFaults()

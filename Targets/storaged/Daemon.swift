@@ -44,6 +44,7 @@ final class Daemon: Sendable {
                 configuration: plan.configuration(stores, limits: limits), logger: logger, access: access,
                 keepAccess: { (settings) throws(ServerError) in try accessFile?.write(settings) },
                 reservations: stateFolder.map { ReservationFiles(folder: $0, hostName: plan.hostName).keeper },
+                mediumWork: stateFolder.map { MediumWorkFiles(folder: $0, hostName: plan.hostName).keeper },
                 journal: { (target) throws(ServerError) in try journals?.journal(target) })
         } catch {
             stores.discardCreated()

@@ -60,6 +60,18 @@ struct StateFile: Sendable {
         guard fsync(directory) == 0 else { throw unwritable(errno) }
     }
 
+    /// Removes it, on stable storage too; one that is not there is removed already.
+    func remove() throws(ServerError) {
+        if unsafe unlink(path) != 0 {
+            if errno == ENOENT { return }
+            throw unwritable(errno)
+        }
+        let directory = unsafe rack_open(folder, O_RDONLY | O_DIRECTORY)
+        guard directory >= 0 else { throw unwritable(-directory) }
+        defer { close(directory) }
+        guard fsync(directory) == 0 else { throw unwritable(errno) }
+    }
+
     private func unwritable(_ errorNumber: Int32) -> ServerError {
         ServerError(
             operation: "keep", object: path, cause: systemText(errorNumber),
