@@ -52,6 +52,7 @@ struct StackRun {
         try await Frame.run {
             try Frame.requireRoot("attach \(verb.rawValue)")
             let scope = try options.loadScope(selection, showsWarnings: verb == .up)
+            if verb == .up { try scope.requireVolumes() }
             let folders = StackFolders()
             let lock = try RunLock.take(path: folders.lockFile, purpose: verb.rawValue)
             defer { withExtendedLifetime(lock) {} }
