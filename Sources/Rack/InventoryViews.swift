@@ -25,6 +25,9 @@ extension Inventory {
     /// The volume behind this iSCSI target name.
     public func volume(targetName: String) -> Volume? { volumes.first { $0.targetName == targetName } }
 
+    /// What every storage host calls itself in CHAP_N (RFC 7143, 12.1.3) of a discovery session, which has no target.
+    public var discoveryName: String { "\(iqnPrefix):\(name)" }
+
     /// All that are declared to log in: clients, then initiators, each in the order of the file.
     public var declaredInitiators: [Initiator] {
         clients.map { Initiator(name: $0.name, initiatorName: $0.initiatorName) } + initiators
