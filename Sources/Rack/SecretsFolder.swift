@@ -40,8 +40,9 @@ extension Authentication {
     /// given the name. The folder is made with mode 0700 where it is missing. Written by root, the file belongs to the
     /// folder's owner: a daemon with a user of its own reads it as that one.
     ///
-    /// - Parameter replacing: whether a file that is there is replaced; refused otherwise.
-    public func write(_ secrets: ChapSecrets, of name: String, replacing: Bool) throws(Problem) {
+    /// - Parameter replacing: whether a file that is there is replaced.
+    /// - Returns: false when there is one and it stays.
+    public func write(_ secrets: ChapSecrets, of name: String, replacing: Bool) throws(Problem) -> Bool {
         let path = "\(secretsFolder)/\(name)"
         if unsafe mkdir(secretsFolder, 0o700) != 0, errno != EEXIST {
             throw FileRefusal.system("the folder cannot be made", errno).problem(file: secretsFolder)
@@ -52,12 +53,15 @@ extension Authentication {
         case .failure(let refusal): throw refusal.problem(file: secretsFolder)
         }
         defer { close(folder) }
-        if let refusal = Self.write(secrets.fileText, name: name, in: folder, replacing: replacing) {
-            throw refusal.problem(file: path)
+        switch Self.write(secrets.fileText, name: name, in: folder, replacing: replacing) {
+        case .success(let isWritten): return isWritten
+        case .failure(let refusal): throw refusal.problem(file: path)
         }
     }
 
-    private static func write(_ bytes: [UInt8], name: String, in folder: CInt, replacing: Bool) -> FileRefusal? {
+    private static func write(
+        _ bytes: [UInt8], name: String, in folder: CInt, replacing: Bool
+    ) -> Result<Bool, FileRefusal> {
         let temporary = ".\(name).\(getpid())"
         let flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW
         var descriptor = unsafe openat(folder, temporary, flags, 0o600)
@@ -66,8 +70,9 @@ extension Authentication {
             _ = unsafe unlinkat(folder, temporary, 0)
             descriptor = unsafe openat(folder, temporary, flags, 0o600)
         }
-        guard descriptor >= 0 else { return .system("the file cannot be made", errno) }
+        guard descriptor >= 0 else { return .failure(.system("the file cannot be made", errno)) }
         var refusal: FileRefusal?
+        var isTaken = false
         // The umask may have taken bits from 0600; a mode that its owner cannot read would be found at the next start.
         var owner = stat()
         if geteuid() == 0, unsafe fstat(folder, &owner) != 0 || fchown(descriptor, owner.st_uid, owner.st_gid) != 0 {
@@ -91,17 +96,13 @@ extension Authentication {
                     refusal = .system("the file cannot be given its name", errno)
                 }
             } else if unsafe linkat(folder, temporary, folder, name, 0) != 0 {
-                refusal =
-                    errno == EEXIST
-                    ? FileRefusal(
-                        message: "the file is there already, and whoever uses its secrets would be locked out",
-                        advice: "leave it, or give --replace")
-                    : .system("the file cannot be given its name", errno)
+                isTaken = errno == EEXIST
+                if !isTaken { refusal = .system("the file cannot be given its name", errno) }
             }
         }
         _ = unsafe unlinkat(folder, temporary, 0)
         if refusal == nil, fsync(folder) != 0 { refusal = .system("the folder cannot be written", errno) }
-        return refusal
+        return refusal.map { .failure($0) } ?? .success(!isTaken)
     }
 
     /// - Parameter owners: whose it may be; nil for anybody's.

@@ -12,6 +12,8 @@ public struct ServerConfiguration: Sendable {
     public var limits: ServerLimits
     /// Whether `TargetServer.addFault` may be used.
     public var allowsFaults = false
+    /// How initiators prove who they are; nil when nobody has to.
+    public var authentication: ChapConfiguration?
 
     /// Makes a configuration.
     public init(
@@ -58,11 +60,13 @@ public struct TargetConfiguration: Sendable {
     public var blockLengthBytes: Int
     /// Whether writes are refused (DATA PROTECT).
     public var isReadOnly: Bool
+    /// The iSCSI names of those that see it, in lower case; nil for anybody.
+    public var initiators: Set<String>?
 
     /// Makes a target.
     public init(
         name: String, volumeName: String, wwid: UInt64, portalGroups: [PortalGroupConfiguration], store: BlockStore,
-        blockLengthBytes: Int, isReadOnly: Bool
+        blockLengthBytes: Int, isReadOnly: Bool, initiators: Set<String>? = nil
     ) {
         self.name = name
         self.volumeName = volumeName
@@ -71,7 +75,12 @@ public struct TargetConfiguration: Sendable {
         self.store = store
         self.blockLengthBytes = blockLengthBytes
         self.isReadOnly = isReadOnly
+        // Names are compared in their normal form (RFC 7143, 4.2.7.1).
+        self.initiators = initiators.map { Set($0.map { $0.lowercased() }) }
     }
+
+    /// Whether this initiator may know that the target is there.
+    func isVisible(to initiator: String) -> Bool { initiators?.contains(initiator) ?? true }
 }
 
 /// A portal of a target: target portal group tag and relative target port are one number (1...65535).
@@ -120,6 +129,12 @@ public struct ServerLimits: Sendable, Hashable {
     /// store that does not answer, before they fail. Less than the 15 seconds that open-iscsi gives an abort, so that it
     /// hears the answer and escalates.
     public var abortSeconds = 10
+
+    /// Failed logins of one address (of one /64, for IPv6) within `loginFailureSeconds` after which its connections are
+    /// closed as they come. Only guesses count: a wrong secret, a target that the initiator may not see.
+    public var loginFailuresPerAddress = 10
+    /// Seconds for which a failed login counts, and for which an address with too many of them is refused.
+    public var loginFailureSeconds = 30
 
     /// The defaults.
     public init() {}

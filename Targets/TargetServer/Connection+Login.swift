@@ -35,13 +35,27 @@ extension Connection {
         switch step.outcome {
         case .continues: send(step)
         case .failed(let failure):
-            let count = reactor.shared.counters.loginFailures.add(1, ordering: .relaxed).newValue
-            // A scanner can fail often: every one of the first hundred, then one in a hundred.
-            if count <= 100 || count % 100 == 0 { log(.warning, failure.description) }
+            note(failure)
             if step.response == nil { return cut() }
             send(step)
             closesAfterOutput = true
         case .established(let result): established(step, result)
+        }
+    }
+
+    /// Counts a failed login, and logs it as far as there is room for lines.
+    private func note(_ failure: LoginFailure) {
+        let shared = reactor.shared
+        let note = shared.loginFailures.note(
+            LoginFailures.Reason(failure.status), of: peer, isGuess: shared.isRestricted, now: reactor.now)
+        if let left = note.unlogged {
+            log(.warning, failure.description + (left > 0 ? "; \(left) failed logins before it were not logged" : ""))
+        }
+        if note.beginsRefusal {
+            log(
+                .warning,
+                "refusing connections of \(peer.network) for \(shared.limits.loginFailureSeconds) s: "
+                    + "\(shared.limits.loginFailuresPerAddress) failed logins in that time")
         }
     }
 
@@ -73,6 +87,11 @@ extension Connection {
         guard let unit = reactor.shared.target(target.text) else {
             var step = step
             step.refuse(.targetRemoved, cause: "the target was removed during login")
+            return answer(step)
+        }
+        guard unit.target.isVisible(to: result.identity.initiatorName.text) else {
+            var step = step
+            step.refuse(.targetNotFound, cause: "the right to see the target was withdrawn during login")
             return answer(step)
         }
         // Drained since the login began.
@@ -121,7 +140,9 @@ extension Connection {
         reactor.openAccount(of: self)
         unit?.withUnit { $0.nexusEstablished(nexus, information) }
         enterFullFeature(step, result)
-        log(.info, "initiator logged in")
+        log(.info, "initiator logged in" + (result.proof.map { " (\($0))" } ?? ""))
+        // A reload that looked for sessions to end before this one had its place has changed the rights before that.
+        if let unit, !unit.target.isVisible(to: session.key.initiator) { close(.accessWithdrawn) }
     }
 
     private func enterFullFeature(_ step: LoginStep, _ result: LoginResult) {
@@ -129,6 +150,7 @@ extension Connection {
         if isClosing { return }
         let isDiscovery = result.identity.sessionType == .discovery
         operational = result.parameters
+        proof = result.proof
         let window = isDiscovery ? 8 : reactor.shared.limits.commandsPerSession
         machine = FullFeatureConnection(
             parameters: TransferParameters(result.parameters), isDiscovery: isDiscovery, expCmdSN: result.expCmdSN,
@@ -204,7 +226,10 @@ extension Connection {
                     "ErrorRecoveryLevel": String(operational.errorRecoveryLevel),
                 ],
                 inFlight: machine.tasksInFlight, ageSeconds: Int((reactor.now - startedAt) / 1_000_000_000),
-                reactor: reactor.number)
+                reactor: reactor.number,
+                authentication: proof.map {
+                    AuthenticationSnapshot(method: $0.method, algorithm: $0.algorithm, mutual: $0.isMutual)
+                })
         )
     }
 }

@@ -32,6 +32,8 @@ final class Connection {
     /// The unit behind the session's target; nil in discovery sessions and during login.
     var unit: UnitRuntime?
     var session: Session?
+    /// How the session's initiator proved who it is.
+    var proof: LoginProof?
     var nexus = NexusHandle(rawValue: 0)
     var geometry = BlockGeometry(blockLengthBytes: 512, blockCount: 1)
     var geometryVersion = UInt32.max
@@ -178,7 +180,7 @@ final class Connection {
         log(.notice, "closing connection: \(reason.explanation)")
         switch reason {
         case .reinstated, .loginTimeout, .pingTimeout: cut()
-        case .targetRemoved, .portalRemoved, .portOffline, .drained, .targetReset, .shutdown:
+        case .targetRemoved, .portalRemoved, .portOffline, .accessWithdrawn, .drained, .targetReset, .shutdown:
             guard case .fullFeature = phase else { return cut() }
             announceGoodbye()
             closesAfterOutput = true
@@ -279,7 +281,7 @@ final class Connection {
         let limits = reactor.shared.limits
         switch phase {
         case .login:
-            reactor.shared.counters.loginFailures.add(1, ordering: .relaxed)
+            reactor.shared.loginFailures.count(.timeout)
             close(.loginTimeout)
         case .awaitingSession(let step, _): sessionDidNotEnd(step)
         case .fullFeature:

@@ -57,6 +57,7 @@ enum CloseReason: Sendable {
     case targetRemoved
     case portalRemoved
     case portOffline
+    case accessWithdrawn
     case drained
     case targetReset
     case shutdown
@@ -69,6 +70,7 @@ enum CloseReason: Sendable {
         case .targetRemoved: "target removed from the inventory"
         case .portalRemoved: "portal removed from the inventory"
         case .portOffline: "the target port was taken offline"
+        case .accessWithdrawn: "the inventory does not let the initiator see the volume any more"
         case .drained: "drained, and the initiator did not log out in time"
         case .targetReset: "target cold reset"
         case .shutdown: "shutting down"

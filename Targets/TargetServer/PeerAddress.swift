@@ -1,12 +1,31 @@
 import Glibc
 
 /// The other end of a TCP connection.
-struct PeerAddress: Hashable, Sendable, CustomStringConvertible {
+package struct PeerAddress: Hashable, Sendable, CustomStringConvertible {
     /// IPv4 or IPv6 literal.
     var address: String
     var port: UInt16
 
-    var description: String { address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)" }
+    package var description: String { address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)" }
+
+    /// Whose failed logins count together: an IPv4 address, or the /64 of an IPv6 one, of which a host can have as many
+    /// addresses as it likes. A link-local address stands for itself: its /64 is the whole link.
+    package var network: String {
+        guard address.contains(":"), !address.hasPrefix("fe80:") else { return address }
+        var bytes = in6_addr()
+        guard unsafe inet_pton(AF_INET6, address, &bytes) == 1 else { return address }
+        let high = unsafe withUnsafeBytes(of: bytes) { unsafe Array($0.prefix(8)) }
+        let groups = stride(from: 0, to: 8, by: 2).map {
+            String(UInt16(high[$0]) << 8 | UInt16(high[$0 + 1]), radix: 16)
+        }
+        return groups.joined(separator: ":") + "::/64"
+    }
+
+    /// An address as the kernel gives it.
+    package init(address: String, port: UInt16) {
+        self.address = address
+        self.port = port
+    }
 
     /// The peer of a connected socket; nil when it has already gone.
     init?(of descriptor: Int32) {

@@ -3,8 +3,6 @@ import ISCSI
 
 /// What logins and discovery through one portal may see.
 struct PortalPolicy: LoginPolicy, TargetDirectory {
-    typealias Authenticator = NoAuthentication
-
     let shared: SharedState
     let portal: PortalAddress
 
@@ -18,12 +16,20 @@ struct PortalPolicy: LoginPolicy, TargetDirectory {
 
     var commandWindow: UInt32 { UInt32(shared.limits.commandsPerSession) }
 
-    func admit(_ identity: LoginIdentity) -> LoginAdmission<NoAuthentication> {
+    func admit(_ identity: LoginIdentity) -> LoginAdmission<ChapAuthenticator> {
+        let authenticator = shared.authentication.authenticator(of: identity)
         guard let name = identity.targetName else {
-            return .admitted(targetPortalGroupTag: 0, targetAlias: nil, authenticator: nil)
+            return .admitted(targetPortalGroupTag: 0, targetAlias: nil, authenticator: authenticator)
         }
         guard let unit = shared.target(name.text) else {
             return .refused(.targetNotFound, cause: "there is no target of that name on this host")
+        }
+        // The same answer as for a target that is not there: who may not see it does not learn of it.
+        guard unit.target.isVisible(to: identity.initiatorName.text) else {
+            return .refused(
+                .targetNotFound,
+                cause: "it is not among those that may see volume \(unit.target.volumeName) "
+                    + "(clients: of the volume in rack.yaml)")
         }
         guard let group = unit.target.portalGroups.first(where: { $0.portal == portal }) else {
             return .refused(.targetNotFound, cause: "the target is not reachable through portal \(portal)")
@@ -31,14 +37,17 @@ struct PortalPolicy: LoginPolicy, TargetDirectory {
         if let cause = shared.access.refusal(unit.target, tag: group.tag, initiator: identity.initiatorName.text) {
             return .refused(.serviceUnavailable, cause: cause)
         }
-        return .admitted(targetPortalGroupTag: group.tag, targetAlias: unit.target.volumeName, authenticator: nil)
+        return .admitted(
+            targetPortalGroupTag: group.tag, targetAlias: unit.target.volumeName, authenticator: authenticator)
     }
 
     func hasSession(tsih: UInt16, isid: ISID) -> Bool { shared.hasSession(tsih: tsih, isid: isid) }
 
     func targets(_ selection: TargetSelection, visibleTo initiator: ISCSIName) -> [DiscoveredTarget] {
         shared.targets.compactMap { unit in
-            guard let name = try? ISCSIName(unit.target.name) else { return nil }
+            guard unit.target.isVisible(to: initiator.text), let name = try? ISCSIName(unit.target.name) else {
+                return nil
+            }
             if case .named(let wanted) = selection, wanted != name { return nil }
             return DiscoveredTarget(
                 name: name,

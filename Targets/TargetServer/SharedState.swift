@@ -1,6 +1,7 @@
 import Glibc
 import ISCSI
 import Logging
+import Reactor
 import Synchronization
 
 /// Identifies a session (RFC 7143 section 4.4.1): the initiator port and the target port. A second login with the same key
@@ -22,7 +23,6 @@ struct Session: Sendable {
 /// behind one lock; no command passes it.
 final class SharedState: Sendable {
     struct Counters: ~Copyable {
-        let loginFailures = Atomic<UInt64>(0)
         let protocolErrors = Atomic<UInt64>(0)
         let refusedConnections = Atomic<UInt64>(0)
         let staleConnections = Atomic<UInt64>(0)
@@ -57,6 +57,8 @@ final class SharedState: Sendable {
     let access: AccessRegistry
     let reservations: ReservationRegistry
     let faults = FaultRules()
+    let loginFailures: LoginFailures
+    let authentication: AuthenticationRegistry
     private let nextNexus = Atomic<UInt64>(1)
     private let state = Mutex(State())
 
@@ -67,6 +69,8 @@ final class SharedState: Sendable {
         self.limits = limits
         self.logger = logger
         self.access = access
+        loginFailures = LoginFailures(limits)
+        authentication = AuthenticationRegistry()
     }
 
     // MARK: Reactors
@@ -85,6 +89,10 @@ final class SharedState: Sendable {
     /// Finds a reactor for a fresh socket: the one with the fewest connections. Over a bound the socket is closed.
     func assign(descriptor: Int32, portal: PortalAddress) {
         guard let peer = PeerAddress(of: descriptor) else {
+            close(descriptor)
+            return
+        }
+        if loginFailures.refuses(peer, now: monotonicNanoseconds()) {
             close(descriptor)
             return
         }
@@ -165,6 +173,11 @@ final class SharedState: Sendable {
     }
 
     func add(_ unit: UnitRuntime) { state.withLock { $0.targets[unit.target.name] = unit } }
+
+    /// Whether it matters who an initiator is: somebody may not see something, or has to prove who he is.
+    var isRestricted: Bool {
+        authentication.isRequired || state.withLock { $0.targets.values.contains { $0.target.initiators != nil } }
+    }
 
     func removeTarget(_ name: String) { state.withLock { $0.targets[name] = nil } }
 

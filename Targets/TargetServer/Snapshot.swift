@@ -12,6 +12,12 @@ public struct ServerSnapshot: Sendable, Codable {
     public var connectionsBeforeLogin: Int
     /// Logins refused since the start.
     public var loginFailures: UInt64
+    /// The same by reason: `authentication`, `access`, `malformed`, `unavailable`, `timeout`, and `rateLimited` for
+    /// connections that were closed unheard because their address had failed too often. Reasons that never came up are
+    /// there too, with 0.
+    public var loginFailuresByReason: [String: UInt64]
+    /// Addresses whose connections are refused now for that.
+    public var addressesRefused: Int
     /// Connections closed because the peer broke the protocol, since the start.
     public var protocolErrors: UInt64
     /// Connections cut because they, or the daemon, stood still for longer than initiators wait, since the start.
@@ -112,6 +118,18 @@ public struct SessionSnapshot: Sendable, Codable {
     public var ageSeconds: Int
     /// Which reactor serves it.
     public var reactor: Int
+    /// How the initiator proved who it is; nil where it did not have to.
+    public var authentication: AuthenticationSnapshot?
+}
+
+/// How a session was authenticated.
+public struct AuthenticationSnapshot: Sendable, Codable {
+    /// The value of AuthMethod: `CHAP`.
+    public var method: String
+    /// What CHAP hashed with: `SHA3-256`.
+    public var algorithm: String?
+    /// Whether the target proved who it is too.
+    public var mutual: Bool
 }
 
 /// Persistent reservations of a unit.

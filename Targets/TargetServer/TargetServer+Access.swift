@@ -176,11 +176,15 @@ extension TargetServer {
 
     // MARK: Removal
 
-    /// The sessions that `apply` of a configuration would end because their unit goes or gets another medium.
+    /// The sessions that `apply` of a configuration would end because their unit goes or gets another medium, or because
+    /// their initiator may not see it any more.
     public func sessionsLost(by configuration: ServerConfiguration) -> [LostSessions] {
         var lost: [LostSessions] = []
-        for target in shared.targets.map(\.target) where isLost(target, in: configuration) {
-            let initiators = shared.initiators(of: target.name)
+        for target in shared.targets.map(\.target) {
+            var initiators = shared.initiators(of: target.name)
+            if !isLost(target, in: configuration) {
+                initiators.removeAll { !isExcluded($0, from: target.name, by: configuration) }
+            }
             if !initiators.isEmpty { lost.append(LostSessions(volume: target.volumeName, initiators: initiators)) }
         }
         return lost
@@ -191,12 +195,26 @@ extension TargetServer {
         return new.store !== target.store || new.wwid != target.wwid || new.blockLengthBytes != target.blockLengthBytes
     }
 
+    /// Whether a configuration takes the sight of a target from an initiator.
+    private func isExcluded(_ initiator: String, from target: String, by configuration: ServerConfiguration) -> Bool {
+        configuration.targets.contains { $0.name == target && !$0.isVisible(to: initiator) }
+    }
+
+    /// Asks initiators that are about to lose the sight of a unit to log out, and waits until they have, at most so long.
+    func sayGoodbyeToExcluded(by configuration: ServerConfiguration, withinSeconds seconds: Int) {
+        sayGoodbye(withinSeconds: seconds) { isExcluded($0.initiator, from: $0.target, by: configuration) }
+    }
+
     /// Asks the initiators of units that are about to go to log out, and waits until they have, at most so long. Logins to
     /// them are refused from now on until `apply` is through.
     func sayGoodbye(to targets: [TargetConfiguration], withinSeconds seconds: Int) {
         let names = Set(targets.map(\.name))
         shared.access.setLeaving(names)
-        func owners() -> [ConnectionReference] { shared.owners { names.contains($0.target) } }
+        sayGoodbye(withinSeconds: seconds) { names.contains($0.target) }
+    }
+
+    private func sayGoodbye(withinSeconds seconds: Int, to isMeant: (SessionKey) -> Bool) {
+        func owners() -> [ConnectionReference] { shared.owners(where: isMeant) }
         for owner in owners() {
             shared.post(
                 .askForLogout(owner, withinSeconds: UInt16(clamping: seconds)), to: owner.reactor)

@@ -35,6 +35,7 @@ public final class TargetServer: Sendable {
         shared = SharedState(
             limits: configuration.limits, logger: logger, access: AccessRegistry(access, keeper: keepAccess),
             reservations: ReservationRegistry(keeper: reservations))
+        shared.authentication.set(configuration.authentication)
         self.logger = logger
         state = Mutex(State(configuration: configuration))
     }
@@ -181,8 +182,11 @@ public final class TargetServer: Sendable {
         try open(addedPortals)
         if goodbyeSeconds > 0 {
             sayGoodbye(to: old.targets.filter { isLost($0, in: configuration) }, withinSeconds: goodbyeSeconds)
+            sayGoodbyeToExcluded(by: configuration, withinSeconds: goodbyeSeconds)
         }
         defer { shared.access.setLeaving([]) }
+        // Before units change: no login is judged by new rights and old secrets.
+        if shared.authentication.set(configuration.authentication) { changes.append("authentication changed") }
         changes += addedPortals.map { "portal \($0) opened" }
 
         for portal in removedPortals {
@@ -220,6 +224,7 @@ public final class TargetServer: Sendable {
         }
         if old.store !== new.store || old.wwid != new.wwid || old.blockLengthBytes != new.blockLengthBytes
             || old.portalGroups != new.portalGroups || old.volumeName != new.volumeName
+            || old.initiators != new.initiators
         {
             // Another medium or identity: what sessions knew of it is void. Other portals alone leave them be.
             let isSameMedium =
@@ -230,6 +235,9 @@ public final class TargetServer: Sendable {
                 // A port in another group: its initiators have to read page 83h anew.
                 if isMoved { unit.withUnit { $0.raise(.inquiryDataChanged) } }
                 shared.closeSessions(of: old.name, tags: Set(lost.map(\.tag)), .portalRemoved)
+                for owner in shared.owners(where: { $0.target == new.name && !new.isVisible(to: $0.initiator) }) {
+                    shared.post(.close(owner, .accessWithdrawn), to: owner.reactor)
+                }
             } else {
                 shared.access.whileUnchanged { add(new, $0, reservations) }
                 shared.closeSessions(of: old.name, .targetRemoved)
@@ -297,7 +305,9 @@ public final class TargetServer: Sendable {
                 snapshot(unit, sessions.filter { $0.target == unit.target.name }.map(\.session))
             },
             connectionsBeforeLogin: parts.reduce(0) { $0 + $1.connectionsBeforeLogin },
-            loginFailures: shared.counters.loginFailures.load(ordering: .relaxed),
+            loginFailures: shared.loginFailures.total,
+            loginFailuresByReason: shared.loginFailures.countsByReason,
+            addressesRefused: shared.loginFailures.refusedAddresses(now: monotonicNanoseconds()),
             protocolErrors: shared.counters.protocolErrors.load(ordering: .relaxed),
             staleConnectionsDropped: shared.counters.staleConnections.load(ordering: .relaxed),
             staleCommandsDropped: shared.counters.staleCommands.load(ordering: .relaxed),

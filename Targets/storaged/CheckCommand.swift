@@ -15,7 +15,8 @@ struct CheckCommand: ParsableCommand {
 
     func run() throws {
         try reportingFailure { () throws(CommandFailure) in
-            let plan = try inventory.load()
+            var plan = try inventory.load()
+            try plan.readSecrets()
             printLine(CheckReport(plan, try plan.preview(), limits: plan.limits(reactors: reactors)).text)
         }
     }
@@ -48,6 +49,8 @@ struct CheckReport {
                 if preview.isOvercommitted, let free = preview.freeBytes {
                     notes.append("more than the \(ByteSize(bytes: free)) that are free there")
                 }
+                let seeing = planned.initiators.map { $0.map(\.name).joined(separator: " ") }
+                notes.append("seen by \(seeing ?? "anybody")")
                 return [
                     "volume", volume.name, ByteSize(bytes: preview.lengthBytes).description,
                     "\(volume.blockSizeBytes) B blocks", volume.wwidString, volume.targetName, volume.path,
@@ -55,6 +58,7 @@ struct CheckReport {
                 ]
             })
         if plan.volumes.isEmpty { lines.append("no volume of the inventory names this host") }
+        lines.append(Self.authentication(plan))
         let reactors = limits.reactors == 0 ? "one a processor" : "\(limits.reactors)"
         lines += aligned([
             ["limit", "reactor threads", reactors],
@@ -72,10 +76,28 @@ struct CheckReport {
             ["limit", "memory of the whole daemon", ByteSize(bytes: UInt64(limits.memoryCeilingBytes)).description],
             ["limit", "drain at shutdown", "\(limits.drainSeconds) s"],
             ["limit", "wait of an abort for a store that does not answer", "\(limits.abortSeconds) s"],
+            [
+                "limit", "failed logins, one address",
+                "\(limits.loginFailuresPerAddress) in \(limits.loginFailureSeconds) s",
+            ],
+            ["limit", "refusal of an address with more", "\(limits.loginFailureSeconds) s"],
             ["limit", "standstill after which queued commands are dropped", "\(limits.standstillSeconds) s"],
         ])
         if plan.allowsFaults { lines.append("fault injection is allowed (faultInjection: true)") }
         text = lines.joined(separator: "\n")
+    }
+
+    /// Who has to prove what, in a line.
+    private static func authentication(_ plan: ServingPlan) -> String {
+        guard let settings = plan.authentication else {
+            let who =
+                plan.initiators.isEmpty ? "whoever reaches a portal is let in" : "initiators are known by name alone"
+            return "authentication none: \(who)"
+        }
+        return "authentication CHAP (\(settings.algorithms.map(\.rawValue).joined(separator: ", ")))"
+            + (settings.isMutual ? ", mutual for initiators that ask" : "")
+            + (settings.coversDiscovery ? ", discovery too" : ", discovery without")
+            + "; secrets of \(counted(plan.initiators.count, "initiator")) in \(settings.secretsFolder)"
     }
 }
 

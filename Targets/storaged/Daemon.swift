@@ -97,7 +97,8 @@ final class Daemon: Sendable {
         defer { ServiceManager.ready(status: summary()) }
         let result = stores.withLock { current -> Result<[String], CommandFailure> in
             do throws(CommandFailure) {
-                let plan = try ServingPlan.load(rack: path, host: host) { logger.warning("\($0)") }
+                var plan = try ServingPlan.load(rack: path, host: host) { logger.warning("\($0)") }
+                try plan.readSecrets()
                 let next = try current.changed(to: plan)
                 do throws(CommandFailure) {
                     let configuration = plan.configuration(next, limits: limits)
@@ -128,7 +129,8 @@ final class Daemon: Sendable {
             .busy,
             lost.map { lost in
                 "volume \(lost.volume) is in use by \(lost.initiators.map(escaped).joined(separator: ", ")), and would be "
-                    + "removed or change its file; nothing was changed: log out there first, or storaged reload --force"
+                    + "removed, change its file or be hidden from there; nothing was changed: log out there first, or "
+                    + "storaged reload --force"
             }.joined(separator: "\n"))
     }
 

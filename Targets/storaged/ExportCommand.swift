@@ -8,8 +8,10 @@ struct ExportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export", abstract: "Serve files or block devices without an inventory until Ctrl-C.",
         discussion: """
-            Nobody is asked who they are: whoever reaches a portal can read and write. Identifiers depend on this machine's \
-            name and each file's path, so they are the same at the next export.
+            Without --initiator nobody is asked who they are: whoever reaches a portal can read and write. With it, others \
+            see nothing; with --secrets, each proves by CHAP who it is, with the secrets in the file of the folder that is \
+            named after its iSCSI name (storaged secret makes such files). Identifiers depend on this machine's name and \
+            each file's path, so they are the same at the next export.
             """)
 
     @Argument(help: ArgumentHelp("Backing files or block devices.", valueName: "file"))
@@ -26,12 +28,26 @@ struct ExportCommand: ParsableCommand {
     var readOnly = false
     @Option(help: ArgumentHelp("Logical block length: 512 or 4096.", valueName: "bytes"))
     var blockSize = 512
+    @Option(
+        name: .customLong("initiator"), parsing: .singleValue,
+        help: ArgumentHelp("Who may see the files; may be repeated. Anybody otherwise.", valueName: "iqn"))
+    var initiators: [String] = []
+    @Option(help: ArgumentHelp("Ask initiators for CHAP; their secrets are in this folder.", valueName: "folder"))
+    var secrets: String?
+    @Option(
+        parsing: .upToNextOption,
+        help: ArgumentHelp("CHAP algorithms, best first: sha3-256, sha-256, sha-1, md5.", valueName: "name"))
+    var algorithms: [Authentication.Algorithm] = Authentication.standardAlgorithms
     @Flag(help: "Let `storaged fault` make the units misbehave, for drills.")
     var allowFaults = false
     @OptionGroup var serving: ServingOptions
 
     func validate() throws {
         guard blockSize == 512 || blockSize == 4096 else { throw ValidationError("--block-size must be 512 or 4096") }
+        guard secrets == nil || !initiators.isEmpty else {
+            throw ValidationError("--secrets needs --initiator: name who is to prove something")
+        }
+        guard !algorithms.isEmpty else { throw ValidationError("--algorithms needs at least one") }
         _ = try sizeBytes()
         _ = try listening()
     }
@@ -47,18 +63,27 @@ struct ExportCommand: ParsableCommand {
                         path: try absolute(file), sizeBytes: sizeBytes, blockSizeBytes: blockSize, isReadOnly: readOnly)
                 )
             }
+            let authentication = try authentication()
             let inventory: Inventory
             do throws(StandaloneError) {
-                inventory = try Inventory.standalone(files: exported, portals: listening, hostName: machineName())
+                inventory = try Inventory.standalone(
+                    files: exported, portals: listening, hostName: machineName(), initiatorNames: initiators,
+                    authentication: authentication)
             } catch {
                 throw CommandFailure(.failed, error.description)
             }
             var plan = try ServingPlan(inventory, hostName: inventory.hosts[0].name)
             plan.allowsFaults = allowFaults
+            try plan.readSecrets()
             let running = try Serving.start(plan, source: .commandLine, options: serving, controlIsOptional: true)
             printLine(greeting(plan, running.daemon.snapshot()))
             running.run()
         }
+    }
+
+    private func authentication() throws(CommandFailure) -> Authentication? {
+        guard let secrets else { return nil }
+        return Authentication(algorithms: algorithms, secretsFolder: try absolute(secrets))
     }
 
     private func sizeBytes() throws -> UInt64? {
@@ -130,3 +155,5 @@ struct ExportCommand: ParsableCommand {
             """
     }
 }
+
+extension Authentication.Algorithm: ExpressibleByArgument {}

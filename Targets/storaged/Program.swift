@@ -15,7 +15,7 @@ struct Program: ParsableCommand {
         subcommands: [
             RunCommand.self, ExportCommand.self, CheckCommand.self, StatusCommand.self, ReloadCommand.self,
             UnitCommand.self, AluaCommand.self, DrainCommand.self, UndrainCommand.self,
-            FaultCommand.self,
+            FaultCommand.self, SecretCommand.self,
         ])
 }
 

@@ -17,7 +17,8 @@ struct RunCommand: ParsableCommand {
 
     func run() throws {
         try reportingFailure { () throws(CommandFailure) in
-            let plan = try inventory.load()
+            var plan = try inventory.load()
+            try plan.readSecrets()
             if checkFirst {
                 let limits = plan.limits(reactors: serving.reactors)
                 printError(CheckReport(plan, try plan.preview(), limits: limits).text)

@@ -1,4 +1,5 @@
 import BlockStore
+import Glibc
 import Rack
 import TargetServer
 
@@ -8,6 +9,8 @@ struct ServingPlan {
     struct PlannedVolume {
         var volume: Volume
         var portalGroups: [PortalGroupConfiguration]
+        /// Those that see it; nil for anybody.
+        var initiators: [Initiator]?
     }
 
     var hostName: String
@@ -17,6 +20,13 @@ struct ServingPlan {
     private let declaredLimits: DaemonLimits
     /// Whether `storaged fault` may be used.
     var allowsFaults: Bool
+    /// How initiators prove who they are; nil when nobody has to.
+    let authentication: Authentication?
+    /// All that may log in; empty for anybody.
+    let initiators: [Initiator]
+    private let discoveryName: String
+    /// The secrets of `initiators` by name, once `readSecrets` has read them.
+    private var secrets: [String: ChapSecrets] = [:]
 
     /// This host's part of an inventory.
     init(_ inventory: Inventory, hostName: String) throws(CommandFailure) {
@@ -41,7 +51,40 @@ struct ServingPlan {
         declaredLimits = inventory.limits
         allowsFaults = inventory.allowsFaultInjection
         portals = groups.map(\.portal)
-        volumes = inventory.volumes(servedBy: hostName).map { PlannedVolume(volume: $0, portalGroups: groups) }
+        volumes = inventory.volumes(servedBy: hostName).map {
+            PlannedVolume(volume: $0, portalGroups: groups, initiators: inventory.initiators(seeing: $0))
+        }
+        authentication = inventory.authentication
+        initiators = inventory.declaredInitiators
+        discoveryName = inventory.discoveryName
+    }
+
+    /// Reads the secrets of everybody that may log in, where they are needed; every problem is in the failure.
+    mutating func readSecrets() throws(CommandFailure) {
+        guard let authentication else { return }
+        let load = authentication.loadSecrets(of: initiators.map(\.name), readBy: Self.daemonUserID)
+        guard load.isComplete else { throw CommandFailure(.inventory, load.report) }
+        secrets = load.secrets
+    }
+
+    /// The user of the unit that `storaged unit` prints: root checks in its place.
+    private static var daemonUserID: UInt32? {
+        guard geteuid() == 0, let entry = unsafe getpwnam("storaged") else { return nil }
+        return unsafe entry.pointee.pw_uid
+    }
+
+    private var chap: ChapConfiguration? {
+        guard let authentication else { return nil }
+        var chap = ChapConfiguration(
+            algorithmNumbers: authentication.algorithms.map(\.number), coversDiscovery: authentication.coversDiscovery,
+            discoveryName: discoveryName)
+        for initiator in initiators {
+            guard let found = secrets[initiator.name] else { continue }
+            chap.add(
+                initiatorName: initiator.initiatorName, initiatorSecret: found.initiator.bytes,
+                targetSecret: authentication.isMutual ? found.target?.bytes : nil)
+        }
+        return chap
     }
 
     /// The host that this machine is, when none is named: its full name, or the part before the first dot.
@@ -79,6 +122,8 @@ struct ServingPlan {
         take(declaredLimits.drainSeconds, \.drainSeconds)
         take(declaredLimits.standstillSeconds, \.standstillSeconds)
         take(declaredLimits.abortSeconds, \.abortSeconds)
+        take(declaredLimits.loginFailuresPerAddress, \.loginFailuresPerAddress)
+        take(declaredLimits.loginFailureSeconds, \.loginFailureSeconds)
         return limits
     }
 
@@ -110,10 +155,12 @@ struct ServingPlan {
                     TargetConfiguration(
                         name: planned.volume.targetName, volumeName: planned.volume.name, wwid: planned.volume.wwid,
                         portalGroups: planned.portalGroups, store: store,
-                        blockLengthBytes: planned.volume.blockSizeBytes, isReadOnly: planned.volume.isReadOnly)
+                        blockLengthBytes: planned.volume.blockSizeBytes, isReadOnly: planned.volume.isReadOnly,
+                        initiators: planned.initiators.map { Set($0.map(\.initiatorName)) })
                 }
             }, limits: limits)
         configuration.allowsFaults = allowsFaults
+        configuration.authentication = chap
         return configuration
     }
 }

@@ -108,7 +108,15 @@ struct StatusReport: Encodable {
         }
         var notes: [String] = []
         if snapshot.connectionsBeforeLogin > 0 { notes.append("\(snapshot.connectionsBeforeLogin) without a session") }
-        if snapshot.loginFailures > 0 { notes.append("\(snapshot.loginFailures) logins refused") }
+        if snapshot.loginFailures > 0 {
+            let reasons = snapshot.loginFailuresByReason.filter { $0.value > 0 }.sorted { $0.key < $1.key }
+            notes.append(
+                "\(snapshot.loginFailures) logins refused ("
+                    + reasons.map { "\($0.value) \(escaped($0.key))" }.joined(separator: ", ") + ")")
+        }
+        if snapshot.addressesRefused > 0 {
+            notes.append("\(snapshot.addressesRefused) addresses refused for their failed logins")
+        }
         if snapshot.staleConnectionsDropped > 0 {
             notes.append(
                 "\(counted(Int(snapshot.staleConnectionsDropped), "connection")) dropped unexecuted after a standstill")
@@ -145,6 +153,10 @@ struct StatusReport: Encodable {
         [
             escaped(session.initiator), session.peer, "-> \(session.portal)", "isid \(session.isid)",
             "tsih \(session.tsih)", "\(session.inFlight) in flight", duration(session.ageSeconds),
+            session.authentication.map { chap in
+                ([chap.method, chap.algorithm, chap.mutual ? "mutual" : nil] as [String?]).compactMap { $0 }
+                    .joined(separator: " ")
+            } ?? "",
         ]
     }
 

@@ -14,6 +14,7 @@ struct UnitCommand: ParsableCommand {
             storaged unit --user-file > /etc/sysusers.d/storaged.conf && systemd-sysusers
             storaged unit > /etc/systemd/system/storaged.service && systemctl daemon-reload
             chown storaged: BACKING-FILE...
+            chown -R storaged: /etc/rack/secrets        # where rack.yaml asks for authentication
             """)
 
     @OptionGroup var inventory: InventoryOptions
@@ -46,7 +47,7 @@ struct SystemdUnit {
         let paths = plan.volumes.map(\.volume.path)
         let devices = paths.filter { $0.hasPrefix("/dev/") }
         let folders = Set(paths.filter { !$0.hasPrefix("/dev/") }.map(Self.folder)).sorted()
-        let isInHome = folders.contains { folder in
+        let isInHome = (folders + [plan.authentication?.secretsFolder].compactMap { $0 }).contains { folder in
             ["/home", "/root", "/run/user"].contains { folder == $0 || folder.hasPrefix($0 + "/") }
         }
         let usesLowPort = plan.portals.contains { $0.port < 1024 }

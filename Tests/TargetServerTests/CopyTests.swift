@@ -91,6 +91,26 @@ import Testing
         #expect(second.read(block: 100, blocks: 8)?.data == [UInt8](repeating: 0, count: 8 * 512))
     }
 
+    /// The same for a unit that the initiator may not see.
+    @Test func unitsOutOfSight() throws {
+        let host = try Host(volumes: 2)
+        let second = try Self.session(host, volume: 1)
+        let secret = pattern(8 * 512, seed: 6)
+        #expect(second.write(block: 0, secret)?.isGood == true)
+        let session = try Self.session(host)
+        let (own, other) = (Self.wwid(host, 0), Self.wwid(host, 1))
+        #expect(Self.copy(session, [other, own], from: 0, to: 200, blocks: 8)?.isGood == true)
+        _ = try host.apply { $0.targets[1].initiators = ["iqn.2026-01.net.example:client1"] }
+        for units in [[own, other], [other, own], [own, 0x3000_0000_dead_beef]] {
+            let outcome = try #require(Self.copy(session, units, from: 0, to: 100, blocks: 8))
+            #expect(outcome.status == 2 && outcome.senseKey == 0x0a && outcome.additionalSense == 0x0d02)
+        }
+        #expect(session.read(block: 100, blocks: 8)?.data == [UInt8](repeating: 0, count: 8 * 512))
+        // The session that was there lost its unit, and another does not come in.
+        #expect(eventually { host.sessionCount == 1 })
+        #expect(throws: TestSession.LoginFailed.self) { try Self.session(host, volume: 1) }
+    }
+
     @Test func beyondTheEnd() throws {
         let host = try Host()
         let session = try Self.session(host)

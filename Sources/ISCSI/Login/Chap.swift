@@ -90,11 +90,14 @@ public struct ChapChallenges: Sendable {
 
     let functions: ChapFunctions
     private let key: ChapSecret
+    /// What a name without a secret is judged by: nobody knows it, and it costs what any other does.
+    let decoy: ChapSecret
 
     /// One for the life of a server, with a key of its own.
     public init(_ functions: ChapFunctions) {
         self.functions = functions
         key = ChapSecret(functions.randomBytes(32))
+        decoy = ChapSecret(functions.randomBytes(32))
     }
 
     /// A new one.

@@ -128,8 +128,7 @@ public struct ChapAuthenticator: LoginAuthenticator {
             }
             asked = (UInt8(identifier), challenge)
         }
-        // A decoy that nobody can have answered, so that a name without a secret costs what another one does.
-        let secret = credentials?.initiator ?? ChapSecret(challenges.functions.randomBytes(32))
+        let secret = credentials?.initiator ?? challenges.decoy
         let expected = challenges.functions.response(
             algorithm, identifier: identifier, secret: secret, challenge: challenge)
         let isRightResponse = isSame(response, expected)
