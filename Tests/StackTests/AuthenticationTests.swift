@@ -120,6 +120,20 @@ struct NodeRecordTests {
         #expect(lines.contains("node.session.auth.password = \(initiatorSecret)"))
     }
 
+    @Test("a record is known again in whatever order, and not with other secrets or more settings")
+    func comparison() throws {
+        let settings = try settings(isMutual: true)
+        let text = String(decoding: try #require(settings.applied(to: Array(recordText.utf8))), as: UTF8.self)
+        #expect(settings.isIn(Array(text.utf8)))
+        let reversed = text.split(separator: "\n").reversed().joined(separator: "\n")
+        #expect(settings.isIn(Array(reversed.utf8)))
+        #expect(!settings.isIn(Array(recordText.utf8)))
+        #expect(!settings.isIn(Array((text + "node.session.auth.username = another\n").utf8)))
+        let changed = text.split(separator: "\n").map { $0.contains("password_in") ? $0 + "x" : $0 }
+        #expect(!settings.isIn(Array(changed.joined(separator: "\n").utf8)))
+        #expect(try !self.settings(isMutual: false).isIn(Array(text.utf8)))
+    }
+
     @Test("half a record is none")
     func halfARecord() throws {
         let settings = try settings(isMutual: true)
@@ -203,7 +217,7 @@ struct ClientSecretsTests {
         let error = #expect(throws: StackError.self) { try host.scope().discoveryCredentials() }
         #expect(
             error?.description
-                == "attach discover: rack1 asks for CHAP with sha3-256, sha-256, and libiscsi, which discovery goes by, knows "
+                == "discover: rack1 asks for CHAP with sha3-256, sha-256, and libiscsi, which discovery goes by, knows "
                 + "md5 only; attach plan and attach up need no discovery: they take everything from the inventory")
         let credentials = try #require(try host.scope(", algorithms: [sha-256, md5]").discoveryCredentials())
         var dumped = ""
@@ -324,8 +338,21 @@ struct LoginTests {
         #expect(
             failure.description
                 == "storage0 10.77.0.21:3260: login to mpath0 failed: the target refused the credentials of client0, or did "
-                + "not prove its own; compare \(host.secrets)/client0 here and on storage0 (storaged secret client0 makes it, "
+                + "not prove its own secret; compare \(host.secrets)/client0 here and on storage0 (storaged secret client0 makes it, "
                 + "the same file for both); storaged's log on storage0 says why")
+        #expect(!host.files.exists(player.record))
+    }
+
+    @Test("a target that is not there for us, or does not prove itself (iscsid says the same for both)")
+    func refusedForGood() async throws {
+        let host = try Host()
+        try host.putSecrets()
+        let (player, error) = try await run(host, loginCode: 19)
+        #expect(
+            error?.description
+                == "storage0 10.77.0.21:3260: login to mpath0 failed: the target refused client0, or did not prove its own "
+                + "secret; see that the inventory (clients of the volume) and \(host.secrets)/client0 are the same here and on "
+                + "storage0; storaged's log on storage0 says why")
         #expect(!host.files.exists(player.record))
     }
 

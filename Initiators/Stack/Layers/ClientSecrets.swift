@@ -37,7 +37,7 @@ extension StackScope {
         guard authentication.algorithms.contains(.md5) else {
             let allowed = authentication.algorithms.map(\.rawValue).joined(separator: ", ")
             throw StackError(
-                .failed, object: "attach discover",
+                .failed, object: "discover",
                 cause:
                     "\(inventory.name) asks for CHAP with \(allowed), and libiscsi, which discovery goes by, knows md5 "
                     + "only",

@@ -163,14 +163,17 @@ package enum ISCSIAdmin {
             let client = scope.client.name
             return failure(
                 "the target refused the credentials of \(client)"
-                    + (authentication.isMutual ? ", or did not prove its own" : ""),
+                    + (authentication.isMutual ? ", or did not prove its own secret" : ""),
                 "compare \(file) here and on \(host) (storaged secret \(client) makes it, the same file for both); \(log)"
             )
         case loginRefused:
-            // Where one may not see a target, it is as if it were not there.
+            // Where one may not see a target, it is as if it were not there; and iscsid gives the same code when the
+            // target's proof is missing or wrong.
+            let isMutual = scope.inventory.authentication?.isMutual ?? false
+            let files = isMutual ? scope.secretsPath.map { " and \($0)" } ?? "" : ""
             return failure(
-                reason(result),
-                "see that the inventory here and on \(host) are the same, clients of the volume too; \(log)")
+                "the target refused \(scope.client.name)" + (isMutual ? ", or did not prove its own secret" : ""),
+                "see that the inventory (clients of the volume)\(files) are the same here and on \(host); \(log)")
         default:
             return failure(
                 reason(result),

@@ -52,19 +52,29 @@ package struct SessionAuthentication: Sendable, CustomStringConvertible, CustomR
     private static let prefix = Array("node.session.auth.".utf8)
     private static let end = Array("# END RECORD".utf8)
 
+    private var lines: [ArraySlice<UInt8>] {
+        settings.map { (Self.prefix + Array("\($0.name) = ".utf8) + $0.value)[...] }
+    }
+
+    private static func isSetting(_ line: ArraySlice<UInt8>) -> Bool {
+        line.drop { $0 == 0x20 || $0 == 0x09 }.starts(with: prefix)
+    }
+
+    /// Whether a record has these settings and no others of this kind, in any order: iscsiadm may have written it again.
+    package func isIn(_ record: [UInt8]) -> Bool {
+        Set(record.split(separator: UInt8(ascii: "\n")).filter(Self.isSetting)) == Set(lines)
+    }
+
     /// A record with these settings in place of all it had of this kind (some may have come from iscsid.conf and be meant
     /// for other targets); nil when it is no whole record.
     package func applied(to record: [UInt8]) -> [UInt8]? {
         let newline = UInt8(ascii: "\n")
         var lines = record.split(separator: newline, omittingEmptySubsequences: false)
         guard let last = lines.lastIndex(where: { $0.starts(with: Self.end) }) else { return nil }
-        let added = settings.map { setting in
-            (Self.prefix + Array("\(setting.name) = ".utf8) + setting.value)[...]
-        }
+        let added = self.lines
         lines.insert(contentsOf: added, at: last)
         let kept = lines.enumerated().filter { index, line in
-            (last..<(last + added.count)).contains(index)
-                || !line.drop { $0 == 0x20 || $0 == 0x09 }.starts(with: Self.prefix)
+            (last..<(last + added.count)).contains(index) || !Self.isSetting(line)
         }
         return Array(kept.map(\.element).joined(separator: [newline]))
     }
@@ -132,6 +142,11 @@ package struct NodeRecordFile: Sendable {
         errno = error
         guard isWritten else { throw fail("it could not be written") }
         guard unsafe rename(temporary, files.path(path)) == 0 else { throw fail("it could not be replaced") }
+    }
+
+    /// Whether the record has these settings and no others; false where it cannot be read.
+    package func has(_ authentication: SessionAuthentication) -> Bool {
+        files.bytes(path).map { authentication.isIn($0) } ?? false
     }
 
     /// Removes what a writer that was killed left behind, which holds secrets.

@@ -255,8 +255,11 @@ public struct SessionsLayer: Layer {
             deadlineSeconds: ISCSIAdmin.loginDeadlineSeconds + 2 * ISCSIAdmin.recordsDeadlineSeconds, group: 3,
             toleratesFailure: true
         ) {
-            if Self.session(for: path, in: ISCSISession.all(files: context.files)) != nil { return .alreadyThere }
             let authentication = try scope.authentication(for: path.volume)
+            if let session = Self.session(for: path, in: ISCSISession.all(files: context.files)) {
+                guard Self.isOutdated(session, path, scope, context.files) else { return .alreadyThere }
+                try await Self.logOut(session, of: path, context)
+            }
             let owned = OwnedObject.session(path.volume, path.portal)
             try context.journal?.own(owned)
             let record = ISCSIAdmin.recordArguments(path, interface: interface)
@@ -283,6 +286,37 @@ public struct SessionsLayer: Layer {
                 throw error
             }
             return result
+        }
+    }
+
+    /// Whether a session is down and was made with other secrets than this client has by now: iscsid, which keeps the ones
+    /// that it was given, would be refused for ever.
+    static func isOutdated(
+        _ session: ISCSISession, _ path: WantedPath, _ scope: StackScope, _ files: HostFiles
+    ) -> Bool {
+        guard session.state != .loggedIn, session.initiatorName == scope.client.initiatorName,
+            let authentication = try? scope.authentication(for: path.volume),
+            let file = NodeRecordFile(path, interface: ISCSIAdmin.interfaceName(scope.inventory), files: files)
+        else { return false }
+        return !file.has(authentication)
+    }
+
+    private static func logOut(
+        _ session: ISCSISession, of path: WantedPath, _ context: StackContext
+    ) async throws(StackError) {
+        if let used = use(of: session) {
+            throw StackError(
+                .busy, object: path.sessionName,
+                cause: "it is down and has secrets of before; its device \(used.device) is held by \(used.holders)",
+                advice: "where another path works, the monitor takes it out of its map first; else attach down and up")
+        }
+        let result = try await context.commands.run(
+            "iscsiadm", ["-m", "session", "-r", "\(session.number)", "-u"],
+            deadlineSeconds: ISCSIAdmin.logoutDeadlineSeconds)
+        guard [0, ISCSIAdmin.sessionNotFound, ISCSIAdmin.noObjectsFound].contains(result.exitCode) else {
+            throw StackError(
+                .failed, object: path.sessionName, cause: "the logout failed: \(ISCSIAdmin.reason(result))",
+                advice: "see who holds its device: attach status; then run attach down and attach up")
         }
     }
 

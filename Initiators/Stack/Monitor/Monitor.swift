@@ -265,7 +265,9 @@ public final class Monitor: Sendable {
         let sessions = ISCSISession.all(files: files)
         var paths: [MonitorMachine.PathKey: MonitorMachine.PathView] = [:]
         for path in scope.paths {
-            let session = SessionsLayer.session(for: path, in: sessions)
+            var session = SessionsLayer.session(for: path, in: sessions)
+            // One that can never come back is as good as none: the map lets go of it, and a login with new secrets follows.
+            if let found = session, SessionsLayer.isOutdated(found, path, scope, files) { session = nil }
             let device = session?.devices.first { $0.address.lun == PathsLayer.logicalUnit }
             let block = device?.blockName.flatMap { BlockDevice(name: $0, files: files) }
             paths[.init(volume: path.volume.name, endpoint: path.endpoint)] = .init(
