@@ -186,7 +186,7 @@ public final class TargetServer: Sendable {
         }
         defer { shared.access.setLeaving([]) }
         // Before units change: no login is judged by new rights and old secrets.
-        if shared.authentication.set(configuration.authentication) { changes.append("authentication changed") }
+        if shared.authentication.set(configuration.authentication) { changes.append("authentication changed; new logins are judged by it") }
         changes += addedPortals.map { "portal \($0) opened" }
 
         for portal in removedPortals {

@@ -25,6 +25,7 @@ private let others = (
         ])
     #expect(inventory.declaredInitiators.map(\.name) == ["client0", "client1", "esx1"])
     #expect(inventory.authentication == nil)
+    #expect(inventory.discoveryName == "iqn.2026-01.net.example:rack1")
     let row = try #require(inventory.identifiers().last)
     #expect(row.object == "initiator esx1" && row.value == "iqn.1998-01.com.example:esx1" && row.isSetByHand)
 }

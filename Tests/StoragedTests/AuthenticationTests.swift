@@ -135,6 +135,32 @@ extension StoragedTests {
             export.process.kill(SIGTERM)
         }
 
+        @Test func exportWithSecrets() throws {
+            let made = scene.storaged(["secret", client0, esx, "--secrets", scene.path("own")])
+            #expect(made.waitForEnd(seconds: 20) == 0, "\(made.errors)")
+            let export = try scene.exporting(more: [
+                "--initiator", client0, "--initiator", esx, "--secrets", scene.path("own"), "--algorithms", "sha-256",
+            ])
+            let lines = contents("own/\(client0)").split(separator: "\n").map(String.init)
+            var chap = RawChap(
+                initiatorName: client0, targetName: export.targetName, secret: String(lines[0].dropFirst(11)),
+                algorithm: 7)
+            chap.asks = true
+            let outcome = chap.login(try RawConnection(port: export.port))
+            #expect(outcome.isLoggedIn)
+            #expect(outcome.keys["CHAP_R"] == outcome.expectedAnswer(String(lines[1].dropFirst(8))))
+            // The other one's name with this one's secret, and an algorithm that is not allowed.
+            chap.initiatorName = esx
+            #expect(chap.login(try RawConnection(port: export.port)).status == 0x0201)
+            chap.initiatorName = client0
+            chap.algorithm = 8
+            #expect(chap.login(try RawConnection(port: export.port)).status == 0x0201)
+            export.process.kill(SIGTERM)
+            #expect(
+                scene.storaged(["export", scene.path("a.img"), "--secrets", scene.path("own")])
+                    .waitForEnd(seconds: 20) == 64)
+        }
+
         // MARK: CHAP
 
         @Test func everyAlgorithmOneWayAndMutual() throws {

@@ -116,13 +116,19 @@ both_unfenced() {
     done
 }
 
+# initiator_of NODE: the iSCSI name that the inventory has for a client.
+initiator_of() {
+    node_run "$1" attach plan --json </dev/null |
+        jq -er --arg object "client $1" '.identifiers[] | select(.object == $object and .kind == "initiator").value'
+}
+
 multipathd_up() {
     local portals
     portals="$(address_of storage0 san0) $(address_of storage0 san1)"
     # shellcheck disable=SC2086
-    node_script "$1" "$2" "$3" $portals <<'EOF'
-key=$1 wwid=$2
-shift 2
+    node_script "$1" "$2" "$3" "$(initiator_of "$1")" $portals <<'EOF'
+key=$1 wwid=$2 name=$3
+shift 3
 modprobe iscsi_tcp
 modprobe dm_multipath
 mkdir -p /etc/multipath /run/cluster
@@ -133,7 +139,11 @@ defaults {
     reservation_key 0x$key
 }
 CONF
-pidof iscsid >/dev/null || iscsid
+# storaged knows the clients of the inventory alone; iscsid reads its name when it starts.
+echo "InitiatorName=$name" >/etc/iscsi/initiatorname.iscsi
+! pidof iscsid >/dev/null || iscsiadm -k 0
+for _ in $(seq 50); do pidof iscsid >/dev/null || break; sleep 0.1; done
+iscsid
 for portal; do iscsiadm -m discovery -t sendtargets -p "$portal" >/dev/null; done
 iscsiadm -m node -o show >/dev/null
 for portal; do iscsiadm -m node -p "$portal" --login >/dev/null; done
