@@ -43,6 +43,7 @@ let package = Package(
         .target(name: "ISCSI", swiftSettings: house),
         .target(name: "SCSI", swiftSettings: house),
         .target(name: "Rack", dependencies: [yams], swiftSettings: house),
+        .target(name: "Manual", swiftSettings: house),
         .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "CUring", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
         .systemLibrary(name: "CISAL", providers: [.apt(["libisal-dev"])]),
@@ -60,7 +61,9 @@ let package = Package(
             path: "Targets/TargetServer", swiftSettings: house),
         .executableTarget(
             name: "storaged",
-            dependencies: ["TargetServer", "BlockStore", "Rack", "CLinux", "CSystemd", argumentParser, logging],
+            dependencies: [
+                "TargetServer", "BlockStore", "Rack", "Manual", "CLinux", "CSystemd", argumentParser, logging,
+            ],
             path: "Targets/storaged", swiftSettings: house, linkerSettings: standalone),
 
         // Clients only.
@@ -75,13 +78,15 @@ let package = Package(
             dependencies: ["Rack", "PathDiscovery", "DeviceMapper", "HostDevices", subprocess, logging],
             path: "Initiators/Stack", swiftSettings: house),
         .executableTarget(
-            name: "attach", dependencies: ["Stack", "Rack", "PathDiscovery", "CSystemd", argumentParser, logging],
+            name: "attach",
+            dependencies: ["Stack", "Rack", "Manual", "PathDiscovery", "CSystemd", argumentParser, logging],
             path: "Initiators/attach", swiftSettings: house, linkerSettings: standalone),
 
         // Tests and measuring.
         .testTarget(name: "ISCSITests", dependencies: ["ISCSI", crypto], swiftSettings: house),
         .testTarget(name: "SCSITests", dependencies: ["SCSI"], swiftSettings: house),
         .testTarget(name: "RackTests", dependencies: ["Rack"], swiftSettings: house),
+        .testTarget(name: "ManualTests", dependencies: ["Manual", "Rack"], swiftSettings: house),
         .testTarget(name: "ReactorTests", dependencies: ["Reactor", "CUring"], swiftSettings: house),
         .testTarget(name: "BlockStoreTests", dependencies: ["BlockStore", "CLinux"], swiftSettings: house),
         .testTarget(name: "StoragedTests", dependencies: [crypto], swiftSettings: house),
@@ -101,3 +106,11 @@ let package = Package(
             swiftSettings: house, linkerSettings: standalone),
     ]
 )
+
+// Coverage-guided fuzzing (Tests/Fuzz/run): built by itself with sanitizers, and not there for anybody else.
+if Context.environment["RACK_FUZZ"] != nil {
+    package.targets.append(
+        .executableTarget(
+            name: "fuzz", dependencies: ["TargetServer", "ISCSI", "SCSI", "Rack", "BlockStore", logging],
+            path: "Tests/Fuzz/fuzz", swiftSettings: house))
+}

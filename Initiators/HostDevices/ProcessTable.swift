@@ -12,6 +12,8 @@ public struct ProcessHold: Hashable, Sendable, CustomStringConvertible {
         case program = "program"
         /// A file in its memory.
         case mappedFile = "mapped file"
+        /// It has a mount namespace of its own, with a mount in it that unmounting elsewhere does not reach.
+        case ownMount = "mount in a namespace of its own"
     }
 
     /// The process.
@@ -77,6 +79,24 @@ public struct ProcessTable: Sendable {
     public func holders(ofNodes nodes: [String], limit: Int = 64) -> [ProcessHold] {
         let nodes = Set(nodes)
         return holders(limit: limit) { path, _ in nodes.contains(path) }
+    }
+
+    /// Who has a device mounted in another mount namespace than this process': the first process of each namespace.
+    ///
+    /// Containers and confined services keep what was mounted when they started. Where mounts are propagated to them, as
+    /// systemd sees to, so is the unmount: what is found is worth a word only after that.
+    public func holders(inOtherNamespaces device: DeviceNumber, limit: Int = 8) -> [ProcessHold] {
+        var seen: Set<String> = [files.linkText("/proc/self/ns/mnt") ?? ""]
+        var found: [ProcessHold] = []
+        for pid in pids where found.count < limit {
+            guard let namespace = files.linkText("/proc/\(pid)/ns/mnt"), seen.insert(namespace).inserted else {
+                continue
+            }
+            let table = MountTable(parsing: files.text("/proc/\(pid)/mountinfo", limitBytes: 16 << 20) ?? "")
+            guard let mount = table.mounts(of: device).first else { continue }
+            found.append(ProcessHold(pid: pid, name: name(pid) ?? "?", kind: .ownMount, path: mount.mountPoint))
+        }
+        return found
     }
 
     /// Loop devices whose backing file lies below a folder.

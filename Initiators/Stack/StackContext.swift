@@ -26,6 +26,22 @@ public struct StackContext: Sendable {
         self.monitorCommand = monitorCommand
     }
 
+    /// A host on which nothing is, for a plan by somebody who may not look.
+    public static var ofNothing: StackContext {
+        let nowhere = "/nonexistent"
+        return StackContext(
+            commands: CommandRunner(playing: { program, _, _ throws(StackError) in
+                throw StackError(.noRoot, object: program, cause: "not run", advice: "run it as root")
+            }),
+            folders: StackFolders(run: nowhere, state: nowhere, udevRules: nowhere, systemdUnits: nowhere),
+            files: HostFiles(root: nowhere))
+    }
+
+    /// Another command of this program, with the same options. The first word of the monitor's command is the program, the second the verb.
+    func command(_ verb: String, _ options: [String] = []) -> [String] {
+        Array(monitorCommand.prefix(1)) + [verb] + monitorCommand.dropFirst(2) + options
+    }
+
     /// What attach made and has not taken down, as the journal says.
     public var owned: Set<OwnedObject> {
         journal?.known.owned ?? Journal.read(path: folders.journalFile).owned

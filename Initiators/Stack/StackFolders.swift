@@ -30,10 +30,27 @@ public struct StackFolders: Sendable {
     public var monitorLogFile: String { "\(run)/monitor.log" }
     /// Which daemons were started by us and are ours to end.
     public var startedFile: String { "\(run)/started.json" }
+    /// The inventory that the stack was brought up from, for a `down` that cannot read the one of now.
+    public var inventoryCopy: String { "\(run)/rack.yaml" }
+    /// What the kernel's own bound on queueing was before `up` set it.
+    public var queueingBoundBefore: String { "\(run)/queueing-bound-before" }
     /// What was done and is to be done.
     public var journalFile: String { "\(state)/journal" }
     /// The rule that keeps LVM and others off raw paths.
     public var udevRuleFile: String { "\(udevRules)/59-attach.rules" }
+    /// Whether anything was brought up, and not all of it taken down since.
+    public var hasInventoryCopy: Bool { fileExists(inventoryCopy) }
+
+    /// Keeps a copy of the inventory at `path`, for its owner alone.
+    public func keepInventory(from path: String) throws(StackError) {
+        guard path != inventoryCopy, let text = readTextFile(path) else { return }
+        try makeFolder(run)
+        try writeFileAtomically(inventoryCopy, text, mode: 0o600)
+    }
+
+    /// Forgets that copy, once nothing of it is left up.
+    public func forgetInventory() { removeFile(inventoryCopy) }
+
     /// Whether systemd is the service manager of this host, as sd_booted(3) finds out.
-    public var systemdRuns: Bool { fileExists("/run/systemd/system") }
+    public var systemdRuns: Bool { fileExists(systemdUnits) }
 }

@@ -11,9 +11,6 @@ struct InventoryOptions: ParsableArguments {
     @Option(name: .long, help: ArgumentHelp("Which client this host is (default: its host name).", valueName: "name"))
     var client: String?
 
-    @Flag(name: .long, help: "Print one JSON object with a schema name.")
-    var json = false
-
     /// Reads the inventory; problems that do not stand in the way go to standard error when `showsWarnings`.
     ///
     /// - Throws: `.inventory`, after every problem was printed.
@@ -54,6 +51,12 @@ struct InventoryOptions: ParsableArguments {
         }
         return [program, "monitor", "--rack", rackPath, "--client", clientName]
     }
+}
+
+/// The option of every command that reports.
+struct ReportOptions: ParsableArguments {
+    @Flag(name: .long, help: "Print one JSON object with a schema name.")
+    var json = false
 }
 
 /// Where text goes: data to standard output, talk to standard error.

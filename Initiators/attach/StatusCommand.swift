@@ -9,6 +9,7 @@ struct StatusCommand: AsyncParsableCommand {
         discussion: "Exit code: 0 healthy, 1 degraded (I/O goes on), 2 down, 3 unknown.")
 
     @OptionGroup var options: InventoryOptions
+    @OptionGroup var report: ReportOptions
 
     func run() async throws {
         do {
@@ -17,9 +18,9 @@ struct StatusCommand: AsyncParsableCommand {
             try scope.requireVolumes()
             let layers = StackLayers.all(StackContext())
             let observation = await Runner(layers: layers, scope: scope, journal: nil).observe()
-            let report = StatusReport(scope: scope, observation: observation, wallSeconds: time(nil))
-            Console.out(options.json ? report.json.pretty : report.text(Console.style(1)))
-            throw ExitCode(report.exitCode)
+            let status = StatusReport(scope: scope, observation: observation, wallSeconds: time(nil))
+            Console.out(report.json ? status.json.pretty : status.text(Console.style(1)))
+            throw ExitCode(status.exitCode)
         } catch let exit as ExitCode {
             throw exit
         } catch {

@@ -24,6 +24,11 @@ public struct DaemonLimits: Sendable, Equatable {
     public var loginFailuresPerAddress: Int?
     /// Seconds for which a failed login counts, and for which an address with too many of them is refused; 1...3600.
     public var loginFailureSeconds: Int?
+    /// Percent of the file system below a thin volume with less than which left its initiators are told, and `status` warns;
+    /// 0...99, 0 for never.
+    public var thinThresholdPercent: Int?
+    /// Bytes a second that SANITIZE OVERWRITE writes at most; 1 MiB to 1 TiB.
+    public var overwriteBytesPerSecond: Int?
 
     /// Nothing set.
     public init() {}
@@ -36,7 +41,7 @@ extension Reader {
         let known = [
             "connections", "connectionsBeforeLogin", "connectionsBeforeLoginPerAddress", "loginSeconds",
             "commandsPerSession", "payloadMemory", "drainSeconds", "standstillSeconds",
-            "abortSeconds", "loginFailuresPerAddress", "loginFailureSeconds",
+            "abortSeconds", "loginFailuresPerAddress", "loginFailureSeconds", "thinThresholdPercent", "overwriteRate",
         ]
         guard let entry = root.entries["limits"], let fields = fields(entry.value, "limits", known: known) else {
             return limits
@@ -54,6 +59,7 @@ extension Reader {
         limits.abortSeconds = number(&self, "abortSeconds", 1...600)
         limits.loginFailuresPerAddress = number(&self, "loginFailuresPerAddress", 1...1000)
         limits.loginFailureSeconds = number(&self, "loginFailureSeconds", 1...3600)
+        limits.thinThresholdPercent = number(&self, "thinThresholdPercent", 0...99)
         if let size = size(fields, "payloadMemory", example: nil) {
             if (4 << 20)...(64 << 30) ~= size.value {
                 limits.payloadBytesPerReactor = Int(size.value)
@@ -61,6 +67,15 @@ extension Reader {
                 problems.error(
                     size.position, "limits: payloadMemory is \(ByteSize(bytes: size.value)) a reactor thread",
                     "write a size from 4MiB to 64GiB")
+            }
+        }
+        if let rate = size(fields, "overwriteRate", example: nil) {
+            if (1 << 20)...(1 << 40) ~= rate.value {
+                limits.overwriteBytesPerSecond = Int(rate.value)
+            } else {
+                problems.error(
+                    rate.position, "limits: overwriteRate is \(ByteSize(bytes: rate.value)) a second",
+                    "write a size from 1MiB to 1TiB")
             }
         }
         return limits

@@ -84,6 +84,7 @@ extension LogicalUnit {
         switch cdb.operationCode {
         case .testUnitReady: failure.map(Execution.checkCondition) ?? .good
         case .modeSense6, .modeSense10: modeSense(cdb)
+        case .logSense: logSense(cdb)
         case .modeSelect6: beginModeSelect(cdb, length: UInt16(cdb.byte(4)), expecting: expected)
         case .modeSelect10: beginModeSelect(cdb, length: cdb.uint16(at: 7), expecting: expected)
         case .startStopUnit: startStopUnit(cdb)

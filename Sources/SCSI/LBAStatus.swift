@@ -22,6 +22,27 @@ public enum LBAStatus {
         }
     }
 
+    /// Extents of bytes, next to each other, as extents of blocks: a block counts as mapped when any byte of it is, where
+    /// the file system's own blocks are smaller.
+    public static func blocks(
+        _ bytes: [(offset: UInt64, length: UInt64, isAllocated: Bool)], blockLengthBytes blockBytes: UInt64
+    ) -> [Extent] {
+        var found: [Extent] = []
+        var next = bytes.first.map { $0.offset / blockBytes } ?? 0
+        for extent in bytes {
+            let end = extent.offset + extent.length
+            // What is allocated takes in the block that it ends in; a hole leaves that to the next extent.
+            let endBlock = extent.isAllocated ? (end + blockBytes - 1) / blockBytes : end / blockBytes
+            guard endBlock > next else { continue }
+            found.append(
+                Extent(
+                    range: BlockRange(firstBlock: next, blockCount: endBlock - next),
+                    provisioning: extent.isAllocated ? .mapped : .deallocated))
+            next = endBlock
+        }
+        return found
+    }
+
     /// How many descriptors fit into `allocationLength`, at least 1 and at most 1024: no answer needs more extents from
     /// the store than this.
     public static func maximumExtents(allocationLength: UInt32) -> Int {

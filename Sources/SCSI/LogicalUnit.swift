@@ -46,6 +46,9 @@ public struct LogicalUnit: Sendable {
     var mode = ModeParameters()
     /// SANITIZE and FORMAT UNIT.
     var medium = MediumState.usable
+    /// See ThinProvisioning.swift.
+    public internal(set) var resources: ProvisioningResources?
+    var thresholdIsReached = false
     var nexuses: [NexusHandle: Nexus] = [:]
     /// The target port groups that somebody has changed (see AsymmetricAccess.swift).
     var groupAccess: [UInt16: TargetPortGroupAccess] = [:]
@@ -88,6 +91,10 @@ public struct LogicalUnit: Sendable {
     private var inspectsEverybody: Bool {
         failure != nil || mode.softwareWriteProtect || !mode.writeCacheEnabled || medium != .usable
     }
+
+    /// WCE: writes may be acknowledged before they are on stable storage. What `begin` asks for by `.unmap` and
+    /// `.extendedCopy` has to look at it.
+    public var writesAreCached: Bool { mode.writeCacheEnabled }
 
     /// D_SENSE: pass it to `Sense.encode`.
     public var usesDescriptorSense: Bool { mode.descriptorSense }

@@ -25,6 +25,7 @@ extension MediaOperation {
         case .variableLength where cdb.serviceAction == ServiceAction.writeSame32: writeSame32(cdb, geometry)
         case .compareAndWrite: compareAndWrite(cdb, geometry)
         case .orWrite16: orWrite(cdb, geometry)
+        case .writeAtomic16 where geometry.maximumAtomicBlocks > 0: writeAtomic(cdb, geometry)
         case .prefetch10: prefetch(cdb, geometry, fields10(cdb))
         case .prefetch16: prefetch(cdb, geometry, fields16(cdb))
         default: .notMediaCommand
@@ -157,7 +158,22 @@ extension MediaOperation {
         return .operation(.orWrite(range(fields), cacheControl(cdb)))
     }
 
-    /// WRITE SAME: length 0 means up to the end (WSNZ 0), which the limit then bounds like any other length.
+    /// WRITE ATOMIC (16): ATOMIC BOUNDARY in bytes 10 and 11 (there is none, the write is whole as it is), the length in bytes
+    /// 12 and 13.
+    private static func writeAtomic(_ cdb: CommandDescriptorBlock, _ geometry: BlockGeometry) -> MediaDecode {
+        if let fault = commonFault(cdb) { return .failed(fault) }
+        if cdb.uint16(at: 10) != 0 { return .failed(.invalidFieldInCDB(byte: 10)) }
+        if geometry.isReadOnly { return .failed(.writeProtected) }
+        let fields = Fields(first: cdb.uint64(at: 2), count: UInt32(cdb.uint16(at: 12)), countOffset: 12)
+        if let fault = rangeFault(fields, geometry) { return .failed(fault) }
+        guard fields.count <= geometry.maximumAtomicBlocks else {
+            return .failed(.invalidFieldInCDB(byte: fields.countOffset))
+        }
+        return .operation(.writeAtomic(range(fields), cacheControl(cdb)))
+    }
+
+    /// WRITE SAME: a length of 0 is refused (WSNZ 1). It would mean up to the end, which for all but the last blocks is
+    /// beyond MAXIMUM WRITE SAME LENGTH anyhow; and nobody means the rest of a disk by accident.
     private static func writeSame(
         _ cdb: CommandDescriptorBlock, _ geometry: BlockGeometry, _ fields: Fields
     ) -> MediaDecode {
@@ -165,8 +181,7 @@ extension MediaOperation {
     }
 
     /// WRITE SAME (32): flags in byte 10, address in bytes 12 to 19, length in bytes 28 to 31. What belongs to protection
-    /// information, bytes 20 to 27, is not looked at. A block that was cut short is refused: a length that did not come
-    /// would mean the whole unit.
+    /// information, bytes 20 to 27, is not looked at. A block that was cut short is refused.
     private static func writeSame32(_ cdb: CommandDescriptorBlock, _ geometry: BlockGeometry) -> MediaDecode {
         guard cdb.byte(7) == 0x18, cdb.receivedLengthBytes == 32 else { return .failed(.invalidFieldInCDB(byte: 7)) }
         let fields = Fields(first: cdb.uint64(at: 12), count: cdb.uint32(at: 28), countOffset: 28)
@@ -187,14 +202,15 @@ extension MediaOperation {
         if flags & 0x08 != 0 && !geometry.isThin { return invalid(3) }
         if flags & 0x06 != 0 { return invalid(flags & 0x04 != 0 ? 2 : 1) }
         if !hasNoDataOutBit && flags & 0x01 != 0 { return invalid(0) }
-        guard let range = rangeOrRest(fields, geometry) else {
+        guard geometry.contains(first: fields.first, count: UInt64(fields.count)) else {
             return .failed(.logicalBlockAddressOutOfRange(fields.first))
         }
-        guard geometry.maximumWriteSameBlocks == 0 || range.blockCount <= geometry.maximumWriteSameBlocks else {
+        if fields.count == 0 { return .failed(.invalidFieldInCDB(byte: fields.countOffset)) }
+        guard geometry.maximumWriteSameBlocks == 0 || UInt64(fields.count) <= geometry.maximumWriteSameBlocks else {
             return .failed(.invalidFieldInCDB(byte: fields.countOffset))
         }
         let options = WriteSameOptions(rawValue: (flags >> 3) & 1 | (flags & 1) << 1)
-        return .operation(.writeSame(range, options))
+        return .operation(.writeSame(range(fields), options))
     }
 
     /// The range, where a length of 0 means all blocks from the first one on; `nil` when it leaves the unit.

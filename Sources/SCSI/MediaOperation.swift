@@ -58,6 +58,9 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
     /// ORWRITE (16): the blocks are read, the Data-Out is or'ed into them, they are written back; no other command on
     /// the unit comes in between (SBC-3 5.7).
     case orWrite(BlockRange, CacheControl)
+    /// WRITE ATOMIC (16): after whatever failure all of the blocks hold the new data, or none does; and no other command sees
+    /// some of both (SBC-4 4.28).
+    case writeAtomic(BlockRange, CacheControl)
     /// SYNCHRONIZE CACHE (10), (16), and what START STOP UNIT flushes. `immediate`: answer GOOD at once, errors later.
     case synchronizeCache(BlockRange, immediate: Bool)
     /// PRE-FETCH (10), (16): advice. `immediate`: answer at once.
@@ -68,7 +71,7 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
         switch self {
         case .read(let range, _), .write(let range, _), .writeAndVerify(let range, _, _), .verify(let range, _, _),
             .writeSame(let range, _), .compareAndWrite(let range, _), .orWrite(let range, _),
-            .synchronizeCache(let range, _), .prefetch(let range, _):
+            .writeAtomic(let range, _), .synchronizeCache(let range, _), .prefetch(let range, _):
             range
         }
     }
@@ -76,7 +79,7 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
     /// Whether the medium changes.
     public var isWrite: Bool {
         switch self {
-        case .write, .writeAndVerify, .writeSame, .compareAndWrite, .orWrite: true
+        case .write, .writeAndVerify, .writeSame, .compareAndWrite, .orWrite, .writeAtomic: true
         case .read, .verify, .synchronizeCache, .prefetch: false
         }
     }
@@ -87,7 +90,7 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
         case .read(_, let control), .write(_, let control), .verify(_, _, let control),
             .compareAndWrite(_, let control), .orWrite(_, let control):
             control.contains(.forceUnitAccess)
-        case .writeAndVerify: true
+        case .writeAndVerify, .writeAtomic: true
         case .writeSame(_, let options): options.contains(.forceUnitAccess)
         case .synchronizeCache(_, let immediate): !immediate
         case .prefetch: false
@@ -99,7 +102,7 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
         let blockLength = UInt64(geometry.blockLengthBytes)
         return switch self {
         case .write(let range, _), .writeAndVerify(let range, _, _), .verify(let range, .compare, _),
-            .orWrite(let range, _):
+            .orWrite(let range, _), .writeAtomic(let range, _):
             range.blockCount * blockLength
         case .compareAndWrite(let range, _): 2 * range.blockCount * blockLength
         case .verify(let range, .compareOneBlock, _): range.isEmpty ? 0 : blockLength
@@ -131,7 +134,7 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
                 ? nil : .invalidFieldInCommandInformationUnit
         case .writeSame: .invalidFieldInCommandInformationUnit
         case .compareAndWrite: .invalidFieldInCDB(byte: 13)
-        case .verify, .orWrite: expected > needed ? nil : .invalidFieldInCommandInformationUnit
+        case .verify, .orWrite, .writeAtomic: expected > needed ? nil : .invalidFieldInCommandInformationUnit
         case .read, .synchronizeCache, .prefetch: nil
         }
     }
@@ -146,7 +149,7 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
         return switch self {
         case .write(_, let control): .write(sent, control)
         case .writeAndVerify(_, let check, let control): .writeAndVerify(sent, check, control)
-        case .read, .verify, .writeSame, .compareAndWrite, .orWrite, .synchronizeCache, .prefetch: self
+        case .read, .verify, .writeSame, .compareAndWrite, .orWrite, .writeAtomic, .synchronizeCache, .prefetch: self
         }
     }
 
@@ -159,7 +162,7 @@ public enum MediaOperation: BitwiseCopyable, Sendable, Equatable {
         case .writeSame(let range, let options): .writeSame(range, options.union(.forceUnitAccess))
         case .compareAndWrite(let range, let control): .compareAndWrite(range, control.union(.forceUnitAccess))
         case .orWrite(let range, let control): .orWrite(range, control.union(.forceUnitAccess))
-        case .read, .verify, .synchronizeCache, .prefetch: self
+        case .read, .verify, .writeAtomic, .synchronizeCache, .prefetch: self
         }
     }
 }

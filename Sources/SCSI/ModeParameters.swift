@@ -35,10 +35,15 @@ struct ModePage: Equatable, Sendable {
     /// Informational Exceptions Control (SBC-3 6.4.6).
     static let informationalExceptions = ModePage(code: 0x1C, subpage: 0)
 
-    static let all: [ModePage] = [.errorRecovery, .caching, .control, .controlExtension, .informationalExceptions]
+    /// Logical Block Provisioning (SBC-3 6.4.9).
+    static let logicalBlockProvisioning = ModePage(code: 0x1C, subpage: 2)
 
-    /// The pages a MODE SENSE asks for; `nil` when it names one that is not there.
-    static func selection(code: UInt8, subpage: UInt8) -> [ModePage]? {
+    static let all: [ModePage] = [
+        .errorRecovery, .caching, .control, .controlExtension, .informationalExceptions, .logicalBlockProvisioning,
+    ]
+
+    /// Those of `all` that a MODE SENSE asks for; `nil` when it names one that is not there.
+    static func selection(code: UInt8, subpage: UInt8, of all: [ModePage]) -> [ModePage]? {
         let pages: [ModePage]
         switch (code, subpage) {
         case (0x3F, 0x00): pages = all.filter { $0.subpage == 0 }
@@ -51,7 +56,7 @@ struct ModePage: Equatable, Sendable {
     }
 
     /// The whole page with the values of `mode`, PS 0.
-    func bytes(_ mode: ModeParameters) -> [UInt8] {
+    func bytes(_ mode: ModeParameters, thresholdSets: UInt32) -> [UInt8] {
         var bytes = header
         let start = bytes.count
         bytes.append(contentsOf: repeatElement(0, count: contentLengthBytes))
@@ -69,6 +74,12 @@ struct ModePage: Equatable, Sendable {
             bytes[start + 2] = UInt8(Sense.maximumLengthBytes)  // MAXIMUM SENSE DATA LENGTH
         case .informationalExceptions:
             bytes[2] = 0x08  // DEXCPT 1: none are reported
+        case .logicalBlockProvisioning:
+            // SITUA 0: every nexus is told. One threshold descriptor: ENABLED, THRESHOLD TYPE 0 (a count), THRESHOLD ARMING 0
+            // (decreasing); THRESHOLD RESOURCE 1 (what is available); THRESHOLD COUNT.
+            bytes[16] = thresholdSets > 0 ? 0x80 : 0x00
+            bytes[17] = 0x01
+            bytes.store(thresholdSets, at: 20)
         default: break
         }
         return bytes
@@ -109,6 +120,7 @@ struct ModePage: Equatable, Sendable {
         switch self {
         case .caching: 18
         case .controlExtension: 28
+        case .logicalBlockProvisioning: 20
         default: 10
         }
     }

@@ -58,10 +58,10 @@ extension LogicalUnit {
         let hasSubpage = bytes[offset] & 0x40 != 0
         guard bytes.count - offset >= (hasSubpage ? 4 : 2) else { return .failed(.parameterListLengthError) }
         let named = ModePage(code: bytes[offset] & 0x3F, subpage: hasSubpage ? bytes[offset + 1] : 0)
-        guard ModePage.all.contains(named), hasSubpage == (named.subpage != 0) else {
+        guard modePages.contains(named), hasSubpage == (named.subpage != 0) else {
             return .failed(.invalidFieldInParameterList(byte: UInt16(offset), bit: 5))
         }
-        let present = named.bytes(selected)
+        let present = named.bytes(selected, thresholdSets: thresholdSets)
         let changeable = named.changeableBytes
         // The page's own header after its first byte, PAGE LENGTH with it, has to be the one MODE SENSE gives.
         for index in 1..<(hasSubpage ? 4 : 2) where bytes[offset + index] != present[index] {

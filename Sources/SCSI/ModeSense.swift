@@ -6,8 +6,8 @@ extension LogicalUnit {
             return .checkCondition(.savingParametersNotSupported)
         }
         let code = cdb.byte(2) & 0x3F
-        guard let pages = ModePage.selection(code: code, subpage: cdb.byte(3)) else {
-            let isCodeKnown = code == 0x3F || ModePage.all.contains { $0.code == code }
+        guard let pages = ModePage.selection(code: code, subpage: cdb.byte(3), of: modePages) else {
+            let isCodeKnown = code == 0x3F || modePages.contains { $0.code == code }
             return .checkCondition(.invalidFieldInCDB(byte: isCodeKnown ? 3 : 2, bit: isCodeKnown ? 7 : 5))
         }
         let disableBlockDescriptors = cdb.byte(1) & 0x08 != 0
@@ -17,8 +17,8 @@ extension LogicalUnit {
         for page in pages {
             switch control {
             case .changeable: contents += page.changeableBytes
-            case .defaults: contents += page.bytes(ModeParameters())
-            case .current, .saved: contents += page.bytes(mode)
+            case .defaults: contents += page.bytes(ModeParameters(), thresholdSets: thresholdSets)
+            case .current, .saved: contents += page.bytes(mode, thresholdSets: thresholdSets)
             }
         }
         let header = modeHeader(

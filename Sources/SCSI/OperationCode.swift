@@ -85,6 +85,8 @@ public struct OperationCode: RawRepresentable, BitwiseCopyable, Sendable, Hashab
     public static let synchronizeCache16 = Self(rawValue: 0x91)
     /// WRITE SAME (16) (SBC-3 5.41).
     public static let writeSame16 = Self(rawValue: 0x93)
+    /// WRITE ATOMIC (16) (SBC-4 5.48).
+    public static let writeAtomic16 = Self(rawValue: 0x9C)
     /// RECEIVE DIAGNOSTIC RESULTS (SPC-4 6.31).
     public static let receiveDiagnosticResults = Self(rawValue: 0x1C)
     /// LOG SELECT (SPC-4 6.7).

@@ -9,6 +9,10 @@ struct SupportedCommand: Sendable {
     var usage: [UInt8]
     /// Only where blocks can be unmapped.
     var needsThin = false
+    /// Served where the standard would not have it: listed on request only, with SUPPORT 5.
+    var isVendorSpecific = false
+    /// Only where writes can be made whole: see `BlockGeometry.maximumAtomicBlocks`.
+    var needsAtomicWrites = false
     /// NOMINAL and RECOMMENDED COMMAND PROCESSING TIMEOUT, in seconds; 0 is "no time is indicated".
     var nominalSeconds: UInt32 = 0
     var recommendedSeconds: UInt32 = 30
@@ -46,13 +50,21 @@ struct SupportedCommand: Sendable {
         return command
     }
 
-    /// CONTROL is byte 1, the service action bytes 8 and 9; LBA from byte 12 on, the length from byte 28 on.
+    private static let writeAtomic: SupportedCommand = {
+        var command = Self(.writeAtomic16, [0xF8] + tail16, nominal: 1, recommended: 60)
+        command.needsAtomicWrites = true
+        return command
+    }()
+
+    /// The 32-byte commands belong to type 2 protection, which there is none of; so that WRITE SAME reaches what its 16-byte
+    /// form does, it is served all the same. CONTROL is byte 1, the service action bytes 8 and 9; LBA from byte 12 on, the length from byte 28 on.
     private static let writeSame32: SupportedCommand = {
         var usage: [UInt8] = [0x04, 0, 0, 0, 0, 0, 0xFF, 0x00, 0x0D, 0xFF, 0]
         usage +=
             [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF] + [0, 0, 0, 0, 0, 0, 0, 0] + [0xFF, 0xFF, 0xFF, 0xFF]
         var command = Self(.variableLength, usage, nominal: 10, recommended: 60)
         command.serviceAction = ServiceAction.writeSame32
+        command.isVendorSpecific = true
         return command
     }()
 
@@ -107,6 +119,7 @@ struct SupportedCommand: Sendable {
         sanitize(ServiceAction.sanitizeOverwrite),
         sanitize(ServiceAction.sanitizeBlockErase),
         sanitize(ServiceAction.sanitizeExitFailureMode),
+        Self(.logSense, [0x01, 0xFF, 0xFF, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x04]),
         Self(.modeSelect10, [0x13, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0x04]),
         Self(.reserve10, [0x1F, 0, 0, 0, 0, 0, 0, 0, 0x04]),
         Self(.release10, [0x1F, 0, 0, 0, 0, 0, 0, 0, 0x04]),
@@ -135,6 +148,7 @@ struct SupportedCommand: Sendable {
         Self(.prefetch16, [0x02] + tail16),
         Self(.synchronizeCache16, [0x02] + tail16, nominal: 10, recommended: 60),
         Self(.writeSame16, [0xFF] + tail16, nominal: 10, recommended: 60),
+        writeAtomic,
         Self(
             .serviceActionIn16, serviceAction: ServiceAction.readCapacity16,
             [0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0x04]),
@@ -161,7 +175,10 @@ struct SupportedCommand: Sendable {
 extension LogicalUnit {
     /// What this unit serves.
     var supportedCommands: [SupportedCommand] {
-        geometry.isThin ? SupportedCommand.all : SupportedCommand.all.filter { !$0.needsThin }
+        let (isThin, isAtomic) = (geometry.isThin, geometry.maximumAtomicBlocks > 0)
+        return SupportedCommand.all.filter {
+            ($0.needsThin ? isThin : true) && ($0.needsAtomicWrites ? isAtomic : true)
+        }
     }
 
     /// Whether the command is one of them.
@@ -203,7 +220,7 @@ extension LogicalUnit {
     /// The all_commands format (SPC-4 6.35.2): 8 bytes a command, 20 with timeouts.
     private func allCommands(returnTimeouts: Bool) -> [UInt8] {
         var bytes: [UInt8] = [0, 0, 0, 0]
-        for command in supportedCommands {
+        for command in supportedCommands where !command.isVendorSpecific {
             bytes.append(contentsOf: [command.operationCode.rawValue, 0])
             bytes.append(bigEndian: command.serviceAction ?? 0)
             bytes.append(0)
@@ -216,10 +233,10 @@ extension LogicalUnit {
         return bytes
     }
 
-    /// The one_command format (SPC-4 6.35.3). SUPPORT 1: not supported; 3: as the standard says.
+    /// The one_command format (SPC-4 6.35.3). SUPPORT 1: not supported; 3: as the standard says; 5: in a manner of our own.
     private static func oneCommand(_ command: SupportedCommand?, returnTimeouts: Bool) -> [UInt8] {
         guard let command else { return [0x00, 0x01, 0x00, 0x00] }
-        var bytes: [UInt8] = [0x00, (returnTimeouts ? 0x80 : 0x00) | 0x03]
+        var bytes: [UInt8] = [0x00, (returnTimeouts ? 0x80 : 0x00) | (command.isVendorSpecific ? 0x05 : 0x03)]
         bytes.append(bigEndian: UInt16(command.usage.count))
         bytes += command.usage
         if returnTimeouts { bytes += timeouts(command) }

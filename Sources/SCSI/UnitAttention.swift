@@ -34,6 +34,8 @@ public enum UnitAttention: UInt8, CaseIterable, BitwiseCopyable, Sendable {
     case asymmetricAccessStateChanged
     /// IMPLICIT ASYMMETRIC ACCESS STATE TRANSITION FAILED, 2Ah/07h: the operator's change could not be kept.
     case implicitTransitionFailed
+    /// THIN PROVISIONING SOFT THRESHOLD REACHED, 38h/07h: the file system below runs low.
+    case thinProvisioningSoftThresholdReached
 
     /// The sense an initiator gets.
     public var sense: Sense { Sense(.unitAttention, additionalSenseCode: additionalSenseCode) }
@@ -57,6 +59,7 @@ public enum UnitAttention: UInt8, CaseIterable, BitwiseCopyable, Sendable {
         case .reservationsPreempted: 0x2A03
         case .registrationsPreempted: 0x2A05
         case .reservationsReleased: 0x2A04
+        case .thinProvisioningSoftThresholdReached: 0x3807
         }
     }
 

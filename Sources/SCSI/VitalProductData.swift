@@ -109,9 +109,9 @@ enum VitalProductData: UInt8, CaseIterable {
     /// B0h, Block Limits (SBC-3 6.5.3): 60 bytes.
     private static func blockLimits(_ geometry: BlockGeometry) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: 60)
-        // WSNZ 0: WRITE SAME with length 0 means up to the end.
+        bytes[0] = 0x01  // WSNZ: a WRITE SAME names its length
         bytes[1] = UInt8(geometry.maximumCompareAndWriteBlocks)  // MAXIMUM COMPARE AND WRITE LENGTH
-        bytes.store(UInt16(1) << UInt16(geometry.physicalBlockExponent & 0x0F), at: 2)  // OPTIMAL ... GRANULARITY
+        bytes.store(geometry.optimalTransferGranularityBlocks, at: 2)
         bytes.store(geometry.maximumTransferBlocks, at: 4)
         if geometry.isThin {
             bytes.store(geometry.maximumUnmapBlocks, at: 16)
@@ -120,6 +120,8 @@ enum VitalProductData: UInt8, CaseIterable {
             if geometry.unmapGranularityBlocks != 0 { bytes[28] = 0x80 }  // UGAVALID, UNMAP GRANULARITY ALIGNMENT 0
         }
         bytes.store(geometry.maximumWriteSameBlocks, at: 32)
+        // MAXIMUM ATOMIC TRANSFER LENGTH; any alignment and granularity, no atomic boundaries.
+        bytes.store(geometry.maximumAtomicBlocks, at: 40)
         return bytes
     }
 
@@ -132,8 +134,11 @@ enum VitalProductData: UInt8, CaseIterable {
         return bytes
     }
 
-    /// B2h, Logical Block Provisioning (SBC-3 6.5.4): LBPU, LBPWS, LBPWS10 and LBPRZ, ANC_SUP 0; thin provisioned.
+    /// B2h, Logical Block Provisioning (SBC-3 6.5.4): THRESHOLD EXPONENT where the space below is known (0: no thresholds);
+    /// LBPU, LBPWS, LBPWS10 and LBPRZ, ANC_SUP 0; thin provisioned.
     private static func provisioning(_ geometry: BlockGeometry) -> [UInt8] {
-        geometry.isThin ? [0x00, 0xE4, 0x02, 0x00] : [0x00, 0x00, 0x00, 0x00]
+        guard geometry.isThin else { return [0x00, 0x00, 0x00, 0x00] }
+        let exponent = geometry.reportsResources ? ProvisioningResources.thresholdExponent(geometry) : 0
+        return [exponent, 0xE4, 0x02, 0x00]
     }
 }

@@ -38,8 +38,10 @@ public struct PayloadAccount: BitwiseCopyable, Sendable, Equatable {
 /// resident size near what is in flight. A class that runs out borrows from the next larger one; when the largest is
 /// empty the command waits, which is the daemon's back pressure.
 ///
-/// A logical unit takes its slots through an account, which may hold three times as many of a class as are free, and no
-/// more: a store that never answers keeps three quarters at most, two such stores three sevenths each, and there is always
+/// A logical unit takes its slots through an account, whose share depends on what is free: it may
+/// hold as many of a class as are free for work that can wait, and as many again, less one, for data that is on its way. The
+/// two are counted apart, or else work that waits, of this unit or of one that hangs, would shut out the data behind
+/// which in the socket stands what it waits for. A store that never answers leaves a quarter at least, and there is always
 /// something left for the next unit. A fixed share was turned down: it would be too little for the one unit that is busy,
 /// or too much for the third that hangs.
 @safe
@@ -54,11 +56,16 @@ public struct PayloadPool: ~Copyable {
     // A class's first byte in `memory`, its slots' size as a shift, and its free stack.
     private var base: (Int, Int, Int)
     private var free: (ContiguousArray<UInt32>, ContiguousArray<UInt32>, ContiguousArray<UInt32>)
-    // The account of every slot, the classes one after the other, and where each class begins.
+    // The account of every slot, the classes one after the other, and where each class begins. The top bit says that the
+    // slot is for work that can wait.
     private var owners: ContiguousArray<UInt16>
     private let firstOwner: (Int, Int, Int)
-    /// Slots that each account holds, four entries an account, one a class.
-    private var held: ContiguousArray<Int> = [0, 0, 0, 0]
+    /// Slots that each account holds, eight entries an account: one a class for data on its way, then the same, from
+    /// `sparing` on, for work that can wait.
+    private var held = ContiguousArray(repeating: 0, count: 8)
+    private static let entriesPerAccount = 8
+    private static let sparing = 4
+    private static let sparingMark: UInt16 = 1 << 15
     private var freeAccounts: [UInt16] = []
     /// Slots of each class that `takeSparing` leaves.
     private let reserve: (Int, Int, Int)
@@ -82,7 +89,7 @@ public struct PayloadPool: ~Copyable {
         free = (stack(quarter, 8 << 10), stack(quarter, 64 << 10), stack(quarter * 2, 256 << 10))
         firstOwner = (0, free.0.count, free.0.count + free.1.count)
         owners = ContiguousArray(repeating: 0, count: free.0.count + free.1.count + free.2.count)
-        reserve = (free.0.count / 8, free.1.count / 8, max(1, free.2.count / 8))
+        reserve = (free.0.count / 8, max(1, free.1.count / 8), max(1, free.2.count / 8))
     }
 
     deinit { unsafe munmap(memory, memoryBytes) }
@@ -90,68 +97,100 @@ public struct PayloadPool: ~Copyable {
     /// An account with a share of its own; `unbounded` when there are as many as can be told apart.
     public mutating func openAccount() -> PayloadAccount {
         if let index = freeAccounts.popLast() { return PayloadAccount(index: index) }
-        guard let index = UInt16(exactly: held.count / 4) else { return .unbounded }
-        held.append(contentsOf: [0, 0, 0, 0])
+        guard let index = UInt16(exactly: held.count / Self.entriesPerAccount), index < Self.sparingMark else {
+            return .unbounded
+        }
+        held.append(contentsOf: repeatElement(0, count: Self.entriesPerAccount))
         return PayloadAccount(index: index)
     }
 
     /// Ends an account that holds nothing any more.
     public mutating func closeAccount(_ account: PayloadAccount) {
-        let place = Int(account.index) * 4
-        guard account != .unbounded, held[place..<(place + 3)].allSatisfy({ $0 == 0 }) else { return }
+        let place = Int(account.index) * Self.entriesPerAccount
+        guard account != .unbounded, held[place..<(place + Self.entriesPerAccount)].allSatisfy({ $0 == 0 }) else {
+            return
+        }
         freeAccounts.append(account.index)
     }
 
-    /// Whether the account holds fewer slots of a class than `factor` times the free ones.
+    /// Whether the account may have one of the free slots of a class for data that is on its way: its first, or up to as many
+    /// as are free, less one.
     @inline(__always)
-    private func hasShare(_ account: PayloadAccount, _ slotClass: Int, _ freeCount: Int, _ factor: Int) -> Bool {
-        account.index == 0 || held[Int(account.index) * 4 + slotClass] < freeCount * factor
+    private func hasShare(_ account: PayloadAccount, _ slotClass: Int, _ freeCount: Int) -> Bool {
+        if account.index == 0 { return true }
+        let count = held[Int(account.index) * Self.entriesPerAccount + slotClass]
+        return count == 0 || count < freeCount - 1
+    }
+
+    /// Whether it may have one for work that can wait: up to as many of either kind as are free.
+    @inline(__always)
+    private func hasSpare(_ account: PayloadAccount, _ slotClass: Int, _ freeCount: Int) -> Bool {
+        if account.index == 0 { return true }
+        let place = Int(account.index) * Self.entriesPerAccount + slotClass
+        return held[place] + held[place + Self.sparing] < freeCount
     }
 
     @inline(__always)
-    private mutating func give(_ owner: Int, _ slotClass: Int, _ account: PayloadAccount) {
-        owners[owner] = account.index
-        held[Int(account.index) * 4 + slotClass] += 1
+    private mutating func give(_ owner: Int, _ slotClass: Int, _ account: PayloadAccount, _ isSparing: Bool) {
+        owners[owner] = account.index | (isSparing ? Self.sparingMark : 0)
+        held[Int(account.index) * Self.entriesPerAccount + slotClass + (isSparing ? Self.sparing : 0)] += 1
     }
 
     @inline(__always)
-    private mutating func takeBack(_ owner: Int, _ slotClass: Int) { held[Int(owners[owner]) * 4 + slotClass] -= 1 }
+    private mutating func takeBack(_ owner: Int, _ slotClass: Int) {
+        let account = Int(owners[owner] & ~Self.sparingMark)
+        let isSparing = owners[owner] & Self.sparingMark != 0
+        held[account * Self.entriesPerAccount + slotClass + (isSparing ? Self.sparing : 0)] -= 1
+    }
+
+    /// A free slot of a class, which must have one.
+    @inline(__always)
+    private mutating func pop(_ slotClass: Int, _ account: PayloadAccount, isSparing: Bool) -> PayloadSlot? {
+        let index: UInt32?
+        let first: Int
+        switch slotClass {
+        case 0: (index, first) = (free.0.popLast(), firstOwner.0)
+        case 1: (index, first) = (free.1.popLast(), firstOwner.1)
+        default: (index, first) = (free.2.popLast(), firstOwner.2)
+        }
+        guard let index else { return nil }
+        give(first + Int(index), slotClass, account, isSparing)
+        let slot = PayloadSlot(rawValue: index | UInt32(slotClass) << 30)
+        bytesInUse += slot.sizeBytes
+        return slot
+    }
 
     /// A slot of at least `lengthBytes`, nil when none is free or the account has its share. More than the largest slot is
     /// never granted.
     @inline(__always)
     public mutating func take(lengthBytes: Int, for account: PayloadAccount = .unbounded) -> PayloadSlot? {
-        if lengthBytes <= 8 << 10, hasShare(account, 0, free.0.count, 3), let index = free.0.popLast() {
-            give(firstOwner.0 + Int(index), 0, account)
-            bytesInUse += 8 << 10
-            return PayloadSlot(rawValue: index)
+        if lengthBytes <= 8 << 10, hasShare(account, 0, free.0.count),
+            let slot = pop(0, account, isSparing: false)
+        {
+            return slot
         }
-        if lengthBytes <= 64 << 10, hasShare(account, 1, free.1.count, 3), let index = free.1.popLast() {
-            give(firstOwner.1 + Int(index), 1, account)
-            bytesInUse += 64 << 10
-            return PayloadSlot(rawValue: index | 1 << 30)
+        if lengthBytes <= 64 << 10, hasShare(account, 1, free.1.count),
+            let slot = pop(1, account, isSparing: false)
+        {
+            return slot
         }
-        if lengthBytes <= 256 << 10, hasShare(account, 2, free.2.count, 3), let index = free.2.popLast() {
-            give(firstOwner.2 + Int(index), 2, account)
-            bytesInUse += 256 << 10
-            return PayloadSlot(rawValue: index | 2 << 30)
-        }
-        return nil
+        guard lengthBytes <= 256 << 10, hasShare(account, 2, free.2.count) else { return nil }
+        return pop(2, account, isSparing: false)
     }
 
     /// The same for work that can wait, and whose slot comes back only when a peer does its part: it leaves an eighth
-    /// of each class, and of its account's share, to data that is on its way already. Without that, what would free the
-    /// slots could stand in the socket behind data for which there is none.
+    /// of each class to data that is on its way already. Without that, what would free the slots could stand in the socket
+    /// behind data for which there is none.
     @inline(__always)
     public mutating func takeSparing(lengthBytes: Int, for account: PayloadAccount = .unbounded) -> PayloadSlot? {
-        if lengthBytes <= 8 << 10, free.0.count > reserve.0, hasShare(account, 0, free.0.count, 2) {
-            return take(lengthBytes: lengthBytes, for: account)
+        if lengthBytes <= 8 << 10, free.0.count > reserve.0, hasSpare(account, 0, free.0.count) {
+            return pop(0, account, isSparing: true)
         }
-        if lengthBytes <= 64 << 10, free.1.count > reserve.1, hasShare(account, 1, free.1.count, 2) {
-            return take(lengthBytes: max(lengthBytes, 8 << 10 + 1), for: account)
+        if lengthBytes <= 64 << 10, free.1.count > reserve.1, hasSpare(account, 1, free.1.count) {
+            return pop(1, account, isSparing: true)
         }
-        guard free.2.count > reserve.2, hasShare(account, 2, free.2.count, 2) else { return nil }
-        return take(lengthBytes: max(lengthBytes, 64 << 10 + 1), for: account)
+        guard lengthBytes <= 256 << 10, free.2.count > reserve.2, hasSpare(account, 2, free.2.count) else { return nil }
+        return pop(2, account, isSparing: true)
     }
 
     /// Gives a slot back.

@@ -9,7 +9,7 @@ struct BoundedWaits {
         /// A task management request.
         case management(InitiatorTaskTag)
         /// A PERSISTENT RESERVE OUT whose victims' block requests are under way.
-        case command(TaskIndex)
+        case command(TaskIndex, VictimsHold)
     }
 
     private struct Wait {
@@ -81,13 +81,16 @@ extension Connection {
     }
 
     /// A PERSISTENT RESERVE OUT begins to wait for its victims' block requests.
-    func beginWait(_ number: Int, of task: TaskIndex) {
-        waits.begin(number, .command(task), deadline: reactor.now + patience)
+    func beginWait(_ number: Int, of task: TaskIndex, _ hold: VictimsHold) {
+        waits.begin(number, .command(task, hold), deadline: reactor.now + patience)
         reactor.schedule(at: reactor.now + patience)
     }
 
     /// A command gives up. Its task counted as having a request in flight; what is to come of that is dropped.
-    private func giveUp(_ task: TaskIndex) {
+    private func giveUp(_ task: TaskIndex, _ hold: VictimsHold) {
+        hold.begin()
+        offloads[task] = nil
+        offloadedRequests -= 1
         requestsInFlight -= 1
         jobs[task.index].inFlight -= 1
         if isClosing || machine.task(task).state == .aborted {
@@ -117,7 +120,7 @@ extension Connection {
     /// The store did not answer in time.
     func waitsOverdue() {
         let overdue = waits.takeOverdue(reactor.now)
-        for case .command(let task) in overdue { giveUp(task) }
+        for case .command(let task, let hold) in overdue { giveUp(task, hold) }
         if waits.stallDeadline <= reactor.now {
             waits.stallDeadline = .max
             if isInboundStalled, !isClosing {

@@ -136,6 +136,13 @@ public struct ServerLimits: Sendable, Hashable {
     /// Seconds for which a failed login counts, and for which an address with too many of them is refused.
     public var loginFailureSeconds = 30
 
+    /// Percent of the file system below a thin unit: with less left than that its initiators are told (SBC-3's soft threshold),
+    /// and `status` warns; 0 for never.
+    public var thinThresholdPercent = 10
+
+    /// Bytes a second that SANITIZE OVERWRITE writes at most, so that other units have the disk too.
+    public var overwriteBytesPerSecond = 128 << 20
+
     /// The defaults.
     public init() {}
 

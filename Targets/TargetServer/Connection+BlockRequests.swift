@@ -45,11 +45,18 @@ extension Connection {
     /// Gives it to the ring when fewer of the unit's are there than may be.
     @inline(__always)
     func issueInTurn(_ number: Int, _ request: BlockRequest) {
-        if reactor.turns.take(account, number) { issue(number, request) }
+        if reactor.turns.take(account, number, now: reactor.now) { begin(number, request) }
+    }
+
+    /// Gives it to the ring for the first time.
+    @inline(__always)
+    func begin(_ number: Int, _ request: BlockRequest) {
+        if request.kind.changesMedium { changeBegins() }
+        issue(number, request)
     }
 
     @inline(__always)
-    func issue(_ number: Int, _ request: BlockRequest) {
+    private func issue(_ number: Int, _ request: BlockRequest) {
         guard let unit else { preconditionFailure("a block request without a unit") }
         let file = unit.store.fileDescriptor
         let token = token(.block, number)
@@ -75,28 +82,34 @@ extension Connection {
     /// A block request's operation ended; a short one goes on where it stopped.
     @inline(__always)
     func blockRequestEnded(_ number: Int, result: Int32, wasIssued: Bool = true) {
+        // Whoever ends it: a request of another connection that gives its turn away, say.
+        defer { if !drainBarriers.isEmpty { answerIfDrained() } }
         var request = reactor.requests[number]
         var result = result
+        if result < 0, wasIssued { distrustAfter(request, errorNumber: -result) }
         switch request.kind {
         case .read, .readBack, .write:
             if result > 0, request.doneBytes + Int(result) < request.lengthBytes {
                 request.doneBytes += Int(result)
                 reactor.requests[number] = request
-                return issue(number, request)
+                if !hasGivenUp(request) { return issue(number, request) }
+                result = -ECANCELED
             }
             // The end of the file in the middle of the unit: somebody cut the file under us.
             if result == 0 { result = -EIO }
         case .synchronize, .punchHole, .zeroRange: break
         }
-        if result == -EINTR || result == -EAGAIN { return issue(number, request) }
-        if wasIssued { reactor.turnEnded(account) }
+        if result == -EINTR || result == -EAGAIN {
+            if request.task == Self.detachedTask || !hasGivenUp(request) { return issue(number, request) }
+        }
+        if wasIssued {
+            if request.kind.changesMedium { changeEnded() }
+            reactor.turnEnded(account)
+        }
         reactor.requests.remove(number)
         requestsInFlight -= 1
         reactor.markDirty(self)
-        if request.task == Self.detachedTask {
-            if result < 0 { failUnit(errorNumber: -result) }
-            return
-        }
+        if request.task == Self.detachedTask { return }
         jobs[request.task.index].inFlight -= 1
         if isClosing || machine.task(request.task).state == .aborted { return discard(request) }
         if result < 0 { record(request, errorNumber: -result) }
@@ -136,7 +149,13 @@ extension Connection {
                 reactor.pool.release(request.reference)
             }
             advance(task)
-        case .synchronize, .punchHole, .zeroRange:
+        case .synchronize:
+            // Of two flushes at a time only one is told that the disk failed.
+            if unit?.store.hasFailed == true, jobs[task.index].sense == nil {
+                jobs[task.index].sense = .mediumErrorSynchronize
+            }
+            advance(task)
+        case .punchHole, .zeroRange:
             advance(task)
         }
     }
@@ -187,33 +206,45 @@ extension Connection {
 
     private func record(_ request: BlockRequest, errorNumber: Int32) {
         guard let unit else { return }
-        unit.ioErrors.add(1, ordering: .relaxed)
+        let count = unit.ioErrors.add(1, ordering: .relaxed).newValue
         let block = request.offset / UInt64(geometry.blockLengthBytes)
-        let cause = unsafe String(cString: strerror(errorNumber))
-        log(.error, "\(request.kind) of \(unit.store.path) at block \(block) failed: \(cause)")
+        // A disk that fails under load fails thousands of times: the first ones, then fewer and fewer.
+        if count <= 16 || count & (count - 1) == 0 {
+            let cause = unsafe String(cString: strerror(errorNumber))
+            log(.error, "\(request.kind) of \(unit.store.path) at block \(block) failed: \(cause) (error \(count))")
+        }
         let sense: Sense
         switch (request.kind, errorNumber) {
-        case (.synchronize, _):
-            failUnit(errorNumber: errorNumber)
-            sense = .mediumErrorSynchronize
+        case (.synchronize, _): sense = .mediumErrorSynchronize
         case (_, ENOSPC), (_, EDQUOT): sense = .spaceAllocationFailedWriteProtect
         case (.read, EIO), (.readBack, EIO): sense = .mediumErrorUnrecoveredRead(block)
-        case (_, EIO):
-            // A write that was to reach stable storage leaves the page cache in doubt, as a failed flush does.
-            if request.toStableStorage { failUnit(errorNumber: errorNumber) }
-            sense = .mediumErrorWrite(block)
+        case (_, EIO): sense = .mediumErrorWrite(block)
         case (_, EROFS), (_, EBADF): sense = .writeProtected
         default: sense = .internalTargetFailure
         }
         if jobs[request.task.index].sense == nil { jobs[request.task.index].sense = sense }
     }
 
+    /// A flush that failed, or a write that was to reach stable storage, leaves the page cache in doubt, and the kernel says so
+    /// once: whether or not anybody still waits for this request, the next flush would be told that all is well.
+    private func distrustAfter(_ request: BlockRequest, errorNumber: Int32) {
+        switch errorNumber {
+        case EINTR, EAGAIN, ECANCELED: return
+        // The write itself was refused; nothing was to be written back.
+        case ENOSPC, EDQUOT, EROFS, EBADF: if request.kind != .synchronize { return }
+        default: break
+        }
+        if request.kind == .synchronize || request.toStableStorage { failUnit(errorNumber: errorNumber) }
+    }
+
     /// A flush failed: the kernel may have dropped dirty pages, so nothing this unit acknowledged can be promised any
     /// more. It answers HARDWARE ERROR from here on, until the daemon is started again and reads what is really there.
     private func failUnit(errorNumber: Int32) {
-        guard let unit, !unit.store.hasFailed else { return }
+        guard let unit else { return }
+        let isKnown = unit.store.hasFailed
         unit.store.markFailed()
         unit.withUnit { $0.fail(.internalTargetFailure) }
+        if isKnown { return }
         log(
             .critical,
             "flush of \(unit.store.path) failed (\(unsafe String(cString: strerror(errorNumber)))); the unit is set aside: "
@@ -241,16 +272,19 @@ extension Connection {
         for barrier in abortBarriers.removeValue(forKey: task) ?? [] { barrier.leave() }
     }
 
-    /// Ends a task without a response. `barrier` is entered and left once its last block request has ended.
-    /// Returns whether there was such a task.
-    func abort(_ task: TaskIndex, _ barrier: Barrier) -> Bool {
+    /// Ends a task without a response, or with TASK ABORTED where another initiator does it (TAS of the Control mode page
+    /// is 1). `barrier` is entered and left once its last block request has ended. Returns whether there was such a task.
+    func abort(_ task: TaskIndex, _ barrier: Barrier, byOtherNexus: Bool = false) -> Bool {
         dropParked(of: task)
         let busy = jobs[task.index].inFlight > 0
         let tag = machine.task(task).initiatorTaskTag
-        guard
-            machine.abort(
-                task, deviceServerBusy: busy, release: { releaseOutput(PayloadSlot(rawValue: $0.value)) })
-        else { return false }
+        func release(_ payload: PayloadReference) { withdrawOutput(PayloadSlot(rawValue: payload.value)) }
+        let isAborted =
+            byOtherNexus
+            ? machine.abort(
+                task, status: SCSIStatus.taskAborted.rawValue, deviceServerBusy: busy, release: release)
+            : machine.abort(task, deviceServerBusy: busy, release: release)
+        guard isAborted else { return false }
         unit?.aborts.add(1, ordering: .relaxed)
         continuations[task] = nil
         unmapRanges[task] = nil
@@ -271,10 +305,10 @@ extension Connection {
     }
 
     /// Ends every task of the connection.
-    func abortAllTasks(_ barrier: Barrier) {
+    func abortAllTasks(_ barrier: Barrier, byOtherNexus: Bool = false) {
         var tasks: [TaskIndex] = []
         machine.forEachTask { task, _ in tasks.append(task) }
-        for task in tasks { _ = abort(task, barrier) }
+        for task in tasks { _ = abort(task, barrier, byOtherNexus: byOtherNexus) }
         reactor.markDirty(self)
     }
 

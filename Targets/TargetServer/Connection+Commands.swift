@@ -154,6 +154,9 @@ extension Connection {
         case .orWrite:
             jobs[task.index].totalBytes = commandBytes
             beginDataOut(task, .orWrite, Int(commandBytes), operation.forcesUnitAccess)
+        case .writeAtomic:
+            jobs[task.index].totalBytes = commandBytes
+            beginDataOut(task, .writeAtomic, Int(commandBytes), true)
         case .synchronizeCache(_, let immediate):
             _ = machine.admit(task, wantedBytes: 0, commandBytes: 0)
             jobs[task.index].work = .synchronize
@@ -295,7 +298,7 @@ extension Connection {
             let nexus = nexus
             perform(unit.withUnit { $0.finish(continuation, parameterList: bytes, from: nexus) }, task)
         case .fill: beginFill(task)
-        case .compareAndWrite, .orWrite: beginAtomic(task)
+        case .compareAndWrite, .orWrite, .writeAtomic: beginAtomic(task)
         default: continueScan(task)
         }
     }
@@ -340,7 +343,7 @@ extension Connection {
 
     // MARK: Parameter data
 
-    private func sendParameterData(_ bytes: [UInt8], _ task: TaskIndex) {
+    func sendParameterData(_ bytes: [UInt8], _ task: TaskIndex) {
         let expected = machine.task(task).expectsDataIn ? machine.task(task).expectedBytes : 0
         let length = min(bytes.count, expected)
         guard length > 0 else {
@@ -358,21 +361,13 @@ extension Connection {
         machine.sendData(task, payload: PayloadReference(slot.rawValue), lengthBytes: length, endsCommand: true)
     }
 
+    /// Has the unit's queue ask the file system: one that hangs may not answer.
     private func reportLBAStatus(_ startingBlock: UInt64, _ allocationLength: UInt32, _ task: TaskIndex) {
         guard let unit else { return }
-        let blockBytes = UInt64(geometry.blockLengthBytes)
-        let extents = unit.store.extents(
-            from: startingBlock * blockBytes, lengthBytes: (geometry.blockCount - startingBlock) * blockBytes,
-            maximum: LBAStatus.maximumExtents(allocationLength: allocationLength))
-        let described = extents.map { extent in
-            // A block counts as mapped when any byte of it is.
-            let first = extent.offsetBytes / blockBytes
-            let end = (extent.offsetBytes + extent.lengthBytes) / blockBytes
-            return LBAStatus.Extent(
-                range: BlockRange(firstBlock: first, blockCount: end - first),
-                provisioning: extent.isAllocated ? .mapped : .deallocated)
+        let geometry = geometry
+        inspect(task) {
+            .data(LBAStatus.parameterData(of: unit.store, geometry, from: startingBlock, allocationLength))
         }
-        sendParameterData(LBAStatus.parameterData(extents: described, allocationLength: allocationLength), task)
     }
 
     // MARK: Ending

@@ -90,6 +90,10 @@ struct Copier: Sendable {
                 return .failed(sense)
             }
         }
+        if let sense = makeDurable() {
+            recorder.record(.endedWithErrors, segments: copy.segments.count, bytes: bytes)
+            return .failed(sense)
+        }
         recorder.record(.endedWell, segments: copy.segments.count, bytes: bytes)
         return .good
     }
@@ -108,19 +112,22 @@ struct Copier: Sendable {
         let backwards = source === destination && segment.to.firstBlock > segment.from.firstBlock
         var done: UInt64 = 0
         while done < count {
-            if offload.isCancelled { return .abortedCommand }
             let length = min(step, count - done)
             let offset = backwards ? count - done - length : done
             let from = BlockRange(firstBlock: segment.from.firstBlock + offset, blockCount: length)
             let to = BlockRange(firstBlock: segment.to.firstBlock + offset, blockCount: length)
-            // From here until `endVisit` nobody gets the destination to itself.
-            destination.gate.visit()
-            defer { destination.gate.endVisit() }
-            if let sense = fault(source, from, writes: false) { return sense }
-            if let sense = fault(destination, to, writes: true) { return sense }
-            let error = transfer(
-                source.store, from.firstBlock * blockBytes, destination.store, to.firstBlock * blockBytes,
-                Int(length * blockBytes))
+            func objection() -> Sense? {
+                if offload.isCancelled { return .abortedCommand }
+                return fault(source, from, writes: false) ?? fault(destination, to, writes: true)
+            }
+            var error: Int32 = 0
+            // Between two steps commands that want a unit to themselves have their turn; a SANITIZE, say.
+            let refusal = visiting(source, destination, unless: objection) {
+                error = transfer(
+                    source.store, from.firstBlock * blockBytes, destination.store, to.firstBlock * blockBytes,
+                    Int(length * blockBytes))
+            }
+            if let refusal { return refusal }
             if error != 0 {
                 destination.ioErrors.add(1, ordering: .relaxed)
                 return error == ENOSPC || error == EDQUOT
@@ -129,6 +136,41 @@ struct Copier: Sendable {
             done += length
             bytes += length * blockBytes
             recorder.record(.inProgress, segments: index, bytes: bytes)
+        }
+        return nil
+    }
+
+    /// Does one step while nobody gets one of the units to itself: neither what an atomic command has half done is copied,
+    /// nor does the step come in between. Asked for objections while it waits for its turn, and when that has come.
+    private func visiting(
+        _ source: UnitRuntime, _ destination: UnitRuntime, unless objection: () -> Sense?, _ step: () -> Void
+    ) -> Sense? {
+        let isForward = source.gate.precedes(destination.gate)
+        let first = isForward ? source.gate : destination.gate
+        let second = isForward ? destination.gate : source.gate
+        guard first.visit(while: { objection() == nil }) else { return objection() ?? .abortedCommand }
+        defer { first.endVisit() }
+        if first !== second {
+            guard second.visit(while: { objection() == nil }) else { return objection() ?? .abortedCommand }
+        }
+        defer { if first !== second { second.endVisit() } }
+        if let sense = objection() { return sense }
+        step()
+        return nil
+    }
+
+    /// Where an initiator has switched the write cache off, what was copied is on stable storage before the answer.
+    private func makeDurable() -> Sense? {
+        for place in Set(copy.segments.map(\.destination)) {
+            let unit = units[place]
+            guard unit.withUnit({ !$0.writesAreCached }) else { continue }
+            do throws(StoreError) {
+                try unit.store.flush()
+            } catch {
+                unit.ioErrors.add(1, ordering: .relaxed)
+                unit.withUnit { $0.fail(.internalTargetFailure) }
+                return .thirdPartyDeviceFailure
+            }
         }
         return nil
     }

@@ -6,6 +6,8 @@ import SCSI
 /// A command's place at the unit's gate.
 struct GatePlace {
     var entrant: UnitGate.Entrant
+    /// Since when it wants it.
+    var since: Int64
     /// It has the unit; otherwise it waits for it.
     var isInside = false
 }
@@ -62,13 +64,7 @@ extension Connection {
 
     private func goOnParked() {
         guard !parkedRequests.isEmpty else { return }
-        let limit = Int64(reactor.shared.limits.standstillSeconds) * 1_000_000_000
-        if !isClosing, reactor.now - parkedSince > limit {
-            // Their initiators have given these up, and may have sent them again by another path.
-            let milliseconds = (reactor.now - parkedSince) / 1_000_000
-            log(.warning, "closing connection: its commands waited \(milliseconds) ms for the unit")
-            return reactor.shared.count(cutStale())
-        }
+        cutIfWaitedTooLong(since: parkedSince)
         let waiting = parkedRequests
         parkedRequests = []
         for request in waiting {
@@ -113,17 +109,19 @@ extension Connection {
         guard let unit, jobs[task.index].totalBytes > 0 else { return endIfDone(task) }
         gatePlaces[task] = GatePlace(
             entrant: unit.gate.enter(
-                reference, task: UInt16(task.index), unit: unit, shared: reactor.shared))
+                reference, task: UInt16(task.index), unit: unit, shared: reactor.shared), since: reactor.now)
     }
 
     /// The command has the unit, if it is still there.
     func gateEntered(_ entrant: UnitGate.Entrant, _ unit: UnitRuntime) {
         let task = TaskIndex(Int(entrant.task))
+        if let place = gatePlaces[task], place.entrant == entrant { cutIfWaitedTooLong(since: place.since) }
         guard !isClosing, gatePlaces[task]?.entrant == entrant else {
             return unit.gate.leave(entrant, unit: unit, shared: reactor.shared)
         }
         gatePlaces[task]?.isInside = true
         let job = jobs[task.index]
+        if job.work == .writeAtomic { return writeAtomically(task) }
         guard let slot = reactor.pool.take(lengthBytes: Int(job.totalBytes)) else {
             jobs[task.index].lacksMemory = true
             return endAtomic(task)

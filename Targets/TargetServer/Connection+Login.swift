@@ -63,7 +63,9 @@ extension Connection {
         guard let response = step.response else { return }
         var pdu = OutboundPDU(header: response.header)
         if !step.text.isEmpty {
-            guard let slot = reactor.pool.take(lengthBytes: step.text.count) else { return cut() }
+            guard let slot = reactor.pool.takeSparing(lengthBytes: step.text.count, for: reactor.controlAccount) else {
+                return cut()
+            }
             unsafe step.text.withUnsafeBytes { source in
                 if let base = source.baseAddress {
                     unsafe reactor.pool.address(of: slot).copyMemory(from: base, byteCount: source.count)
@@ -87,19 +89,6 @@ extension Connection {
         guard let unit = reactor.shared.target(target.text) else {
             var step = step
             step.refuse(.targetRemoved, cause: "the target was removed during login")
-            return answer(step)
-        }
-        guard unit.target.isVisible(to: result.identity.initiatorName.text) else {
-            var step = step
-            step.refuse(.targetNotFound, cause: "the right to see the target was withdrawn during login")
-            return answer(step)
-        }
-        // Drained since the login began.
-        if let cause = reactor.shared.access.refusal(
-            unit.target, tag: result.targetPortalGroupTag, initiator: result.identity.initiatorName.text)
-        {
-            var step = step
-            step.refuse(.serviceUnavailable, cause: cause)
             return answer(step)
         }
         self.unit = unit
@@ -129,8 +118,25 @@ extension Connection {
     }
 
     private func begin(_ session: Session, _ step: LoginStep, _ result: LoginResult) {
-        self.session = session
         var step = step
+        // Since the login was judged, and while it waited for an older session, the target may have been removed, or drained.
+        let unit = reactor.shared.target(session.key.target)
+        guard let unit, unit === self.unit else {
+            step.refuse(.targetRemoved, cause: "the target was removed during login")
+            return answer(step)
+        }
+        // A reload that looked for sessions to end before this one had its place has changed the rights before that.
+        guard unit.target.isVisible(to: session.key.initiator) else {
+            step.refuse(.targetNotFound, cause: "the right to see the target was withdrawn during login")
+            return answer(step)
+        }
+        if let cause = reactor.shared.access.refusal(
+            unit.target, tag: session.key.portalGroupTag, initiator: session.key.initiator)
+        {
+            step.refuse(.serviceUnavailable, cause: cause)
+            return answer(step)
+        }
+        self.session = session
         step.assign(tsih: session.tsih)
         let nexus = NexusHandle(rawValue: reactor.shared.newNexus())
         self.nexus = nexus
@@ -138,11 +144,9 @@ extension Connection {
             initiatorPortName: "\(session.key.initiator),i,0x\(session.key.isid)",
             relativeTargetPort: session.key.portalGroupTag)
         reactor.openAccount(of: self)
-        unit?.withUnit { $0.nexusEstablished(nexus, information) }
+        unit.withUnit { $0.nexusEstablished(nexus, information) }
         enterFullFeature(step, result)
         log(.info, "initiator logged in" + (result.proof.map { " (\($0))" } ?? ""))
-        // A reload that looked for sessions to end before this one had its place has changed the rights before that.
-        if let unit, !unit.target.isVisible(to: session.key.initiator) { close(.accessWithdrawn) }
     }
 
     private func enterFullFeature(_ step: LoginStep, _ result: LoginResult) {
@@ -182,7 +186,7 @@ extension Connection {
                 machine.parameters = TransferParameters(operational)
                 return machine.answerText(response, payload: .none, lengthBytes: 0)
             }
-            guard let slot = reactor.pool.take(lengthBytes: text.count) else {
+            guard let slot = reactor.pool.takeSparing(lengthBytes: text.count, for: reactor.controlAccount) else {
                 // The answer may be as long as the initiator takes; without memory for it the negotiation is void.
                 textNegotiation?.reset()
                 return machine.reject(machine.textRequest.header, .longOperationReject)

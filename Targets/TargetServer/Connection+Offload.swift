@@ -24,6 +24,8 @@ final class Offload: Sendable {
 /// How such work ended.
 enum OffloadOutcome: Sendable {
     case good
+    /// Parameter data.
+    case data([UInt8])
     case failed(Sense)
 }
 
@@ -63,9 +65,36 @@ extension Connection {
             }
         }
         guard !isClosing, isCurrent else { return }
+        if offload.isWaitedFor {
+            leaveGate(task)
+            releaseJobSlot(task)
+        }
         switch outcome {
         case .good: succeed(task)
+        case .data(let bytes):
+            sendParameterData(bytes, task)
+            reactor.markDirty(self)
         case .failed(let sense): fail(task, sense)
+        }
+    }
+
+    /// Questions to one unit's file system that may wait for their turn; one more is answered with BUSY.
+    private static let maximumInspections = 128
+
+    /// Puts a question to the unit's file system on the unit's own queue. Nobody waits for the answer but the task.
+    func inspect(_ task: TaskIndex, _ body: @escaping @Sendable () -> OffloadOutcome) {
+        guard let unit else { return }
+        guard unit.inspections.add(1, ordering: .relaxed).newValue <= Self.maximumInspections else {
+            unit.inspections.subtract(1, ordering: .relaxed)
+            return refuseOffload(task)
+        }
+        let offload = Offload(task: task, isWaitedFor: false)
+        offloads[task] = offload
+        let (shared, reference) = (reactor.shared, reference)
+        unit.inspection.async {
+            let outcome = offload.isCancelled ? .good : body()
+            unit.inspections.subtract(1, ordering: .relaxed)
+            shared.post(.offloadEnded(reference, offload, outcome), to: reference.reactor)
         }
     }
 

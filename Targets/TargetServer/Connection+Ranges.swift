@@ -48,7 +48,9 @@ extension Connection {
     /// The next write of a WRITE SAME.
     func continueFill(_ task: TaskIndex) {
         let job = jobs[task.index]
-        guard job.sense == nil, job.inFlight == 0, job.issuedBytes < job.totalBytes else { return endIfDone(task) }
+        guard job.sense == nil, job.inFlight == 0, job.issuedBytes < job.totalBytes else {
+            return job.patternBytes == 0 ? endDurably(task) : endIfDone(task)
+        }
         let length = min(job.totalBytes - job.issuedBytes, UInt64(job.patternBytes))
         jobs[task.index].issuedBytes += length
         submit(
@@ -58,12 +60,25 @@ extension Connection {
                 toStableStorage: job.toStableStorage))
     }
 
+    /// Ends a command that has deallocated or zeroed blocks; where it has to be on stable storage first, after a flush.
+    private func endDurably(_ task: TaskIndex) {
+        let job = jobs[task.index]
+        guard job.toStableStorage, !job.isFlushed, job.issuedBytes > 0, job.inFlight == 0, !job.hasFailed else {
+            return endIfDone(task)
+        }
+        jobs[task.index].isFlushed = true
+        submit(BlockRequest.synchronize(connection: index, task: task))
+    }
+
     /// UNMAP: punches the ranges one after the other. A store without holes keeps its blocks, which the standard allows
     /// (SBC-3 section 4.7.3: a request to unmap is advice).
     func unmap(_ ranges: [BlockRange], _ task: TaskIndex) {
         jobs[task.index].work = .unmap
         let kept = ranges.filter { !$0.isEmpty }
-        if let unit, unit.store.canPunchHoles, !kept.isEmpty { unmapRanges[task] = kept }
+        if let unit, unit.store.canPunchHoles, !kept.isEmpty {
+            unmapRanges[task] = kept
+            jobs[task.index].toStableStorage = unit.withUnit { !$0.writesAreCached }
+        }
         continueUnmap(task)
     }
 
@@ -71,10 +86,11 @@ extension Connection {
     func continueUnmap(_ task: TaskIndex) {
         guard jobs[task.index].sense == nil, var ranges = unmapRanges[task], let range = ranges.popLast() else {
             unmapRanges[task] = nil
-            return endIfDone(task)
+            return endDurably(task)
         }
         unmapRanges[task] = ranges
         let blockBytes = UInt64(geometry.blockLengthBytes)
+        jobs[task.index].issuedBytes += range.blockCount * blockBytes
         submit(
             .range(
                 .punchHole, connection: index, task: task, offset: range.firstBlock * blockBytes,

@@ -143,7 +143,7 @@ extension Connection {
     /// A slot of the segment's own; stalls the connection while memory is short.
     private func takeInboundSlot(lengthBytes: Int) {
         inbound.ownsSlot = true
-        if let slot = reactor.pool.take(lengthBytes: lengthBytes) {
+        if let slot = reactor.pool.takeSparing(lengthBytes: lengthBytes, for: reactor.controlAccount) {
             inbound.slot = slot
         } else {
             stallInbound()
@@ -175,7 +175,9 @@ extension Connection {
                     if jobs[task.index].slot.isNone { _ = takeBurstSlot(task, sparing: false) }
                     inbound.slot = jobs[task.index].slot
                 }
-            } else if inbound.slot.isNone, let slot = reactor.pool.take(lengthBytes: inbound.keptBytes) {
+            } else if inbound.slot.isNone,
+                let slot = reactor.pool.takeSparing(lengthBytes: inbound.keptBytes, for: reactor.controlAccount)
+            {
                 inbound.slot = slot
             }
             if inbound.keptBytes > 0, inbound.slot.isNone {

@@ -1,6 +1,7 @@
 import Dispatch
 import ISCSI
 import SCSI
+import Synchronization
 
 /// Changes of reservations, one at a time, on a queue of their own: each is on stable storage before it counts, and no
 /// reactor waits for that disk.
@@ -16,6 +17,38 @@ final class ReservationRegistry: Sendable {
     }
 }
 
+/// Keeps writes of a unit back while those of nexuses that were preempted are still under way, from the moment on at which
+/// PREEMPT AND ABORT gives up waiting for them: whoever comes next believes the victims fenced.
+final class VictimsHold: Sendable {
+    private enum State { case notNeeded, holds, over }
+
+    private let unit: UnitRuntime
+    private let shared: SharedState
+    private let state = Mutex(State.notNeeded)
+
+    init(unit: UnitRuntime, shared: SharedState) {
+        self.unit = unit
+        self.shared = shared
+    }
+
+    /// The wait is given up.
+    func begin() {
+        state.withLock { state in
+            guard state == .notNeeded else { return }
+            state = .holds
+            unit.gate.holdWrites(unit: unit, shared: shared)
+        }
+    }
+
+    /// The last of the victims' block requests has ended.
+    func end() {
+        state.withLock { state in
+            if state == .holds { unit.gate.releaseWrites(unit: unit, shared: shared) }
+            state = .over
+        }
+    }
+}
+
 extension Connection {
     /// Has a change worked out, kept and committed by the queue for that. The task counts as having a request in flight
     /// meanwhile.
@@ -25,18 +58,26 @@ extension Connection {
         offloadedRequests += 1
         jobs[task.index].inFlight += 1
         let (shared, reference, nexus, wait) = (reactor.shared, reference, nexus, waits.newNumber())
+        let offload = Offload(task: task, isWaitedFor: true)
+        offloads[task] = offload
         log(.notice, "PERSISTENT RESERVE OUT: \(request.name)")
         shared.reservations.queue.async {
             @Sendable func answer(_ status: SCSIStatus, _ sense: Sense?) {
                 shared.post(.reservationsChanged(reference, task, wait: wait, status, sense), to: reference.reactor)
             }
+            // A slow disk of state may have kept it here for longer than its initiator waited: who has preempted whom since?
+            if offload.isCancelled { return answer(.taskAborted, nil) }
             switch shared.changeReservations(of: unit, request, from: nexus) {
             case .answered(let status, let sense): answer(status, sense)
             case .committed(let victims):
                 // No write of a victim may come after the answer: it waits for the last of their block requests.
-                let barrier = Barrier { answer(.good, nil) }
+                let hold = VictimsHold(unit: unit, shared: shared)
+                let barrier = Barrier {
+                    hold.end()
+                    answer(.good, nil)
+                }
                 if !victims.isEmpty {
-                    shared.post(.reservationsCommitted(reference, task, wait: wait), to: reference.reactor)
+                    shared.post(.reservationsCommitted(reference, task, wait: wait, hold), to: reference.reactor)
                     shared.abortTasks(unit: unit, of: victims, barrier)
                 }
                 barrier.leave()
@@ -48,6 +89,7 @@ extension Connection {
     func reservationsChanged(_ task: TaskIndex, _ wait: Int, _ status: SCSIStatus, _ sense: Sense?) {
         // Given up meanwhile; the task's place may be another's by now.
         if waits.end(command: wait) { return }
+        offloads[task] = nil
         requestsInFlight -= 1
         offloadedRequests -= 1
         jobs[task.index].inFlight -= 1

@@ -23,15 +23,19 @@ extension Connection {
         offloadedRequests += 1
         jobs[task.index].inFlight += 1
         let (shared, reference, nexus) = (reactor.shared, reference, nexus)
+        let offload = Offload(task: task, isWaitedFor: true)
+        offloads[task] = offload
         log(.notice, "SET TARGET PORT GROUPS: \(changes.map { "\($0.group) \(AccessState($0.state).rawValue)" })")
         shared.access.queue.async {
-            let isKept = shared.setAccess(of: unit, changes, from: nexus)
+            // What its initiator has given up long ago must not undo what was set since.
+            let isKept = !offload.isCancelled && shared.setAccess(of: unit, changes, from: nexus)
             shared.post(.targetPortGroupsSet(reference, task, isKept: isKept), to: reference.reactor)
         }
     }
 
     /// The queue is done with a SET TARGET PORT GROUPS.
     func targetPortGroupsSet(_ task: TaskIndex, isKept: Bool) {
+        offloads[task] = nil
         requestsInFlight -= 1
         offloadedRequests -= 1
         jobs[task.index].inFlight -= 1

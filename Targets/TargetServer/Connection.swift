@@ -95,6 +95,10 @@ final class Connection {
 
     /// Block requests in flight.
     var requestsInFlight = 0
+    /// Those of them in the ring that change the medium.
+    private(set) var changesInFlight = 0
+    /// The connection is cut, and the unit's other writes wait for the last of those.
+    private var holdsWrites = false
     /// Set while the connection stands in the reactor's list of those with something to do.
     var isDirty = false
     /// Set while it stands in the list of those that wait for payload memory.
@@ -218,13 +222,32 @@ final class Connection {
         if isClosing { return }
         phase = .closing
         shutdown(descriptor, Int32(SHUT_RDWR))
-        machine.discardOutput { releaseOutput(PayloadSlot(rawValue: $0.value)) }
+        machine.discardOutput { withdrawOutput(PayloadSlot(rawValue: $0.value)) }
         for pdu in loginOutput where pdu.payload != .none { releaseOutput(PayloadSlot(rawValue: pdu.payload.value)) }
         loginOutput.removeAll()
         dropParked()
         releaseCollectedData()
+        if changesInFlight > 0, let unit {
+            // The initiator sends them again by another path, and then newer ones, which these must not overtake.
+            holdsWrites = true
+            unit.gate.holdWrites(unit: unit, shared: reactor.shared)
+        }
         deadline = .max
         reactor.markDirty(self)
+    }
+
+    /// A block request that changes the medium goes to the ring.
+    @inline(__always)
+    func changeBegins() { changesInFlight += 1 }
+
+    /// It has ended.
+    @inline(__always)
+    func changeEnded() {
+        changesInFlight -= 1
+        if holdsWrites, changesInFlight == 0, let unit {
+            holdsWrites = false
+            unit.gate.releaseWrites(unit: unit, shared: reactor.shared)
+        }
     }
 
     private func finishIfIdle() {
@@ -234,6 +257,8 @@ final class Connection {
         transmit.releaseAll { releaseOutput($0) }
         for barriers in abortBarriers.values { for barrier in barriers { barrier.leave() } }
         abortBarriers = [:]
+        for barrier in drainBarriers { barrier.leave() }
+        drainBarriers = []
         reactor.closeAccount(of: self)
         if let unit, nexus.rawValue != 0 {
             let nexus = nexus
@@ -262,6 +287,11 @@ final class Connection {
     func releaseOutput(_ slot: PayloadSlot) {
         outputBytes -= slot.sizeBytes
         reactor.pool.release(slot)
+    }
+
+    /// Gives back a counted slot that is not going to be sent after all, once a send that has some of it is over.
+    func withdrawOutput(_ slot: PayloadSlot) {
+        if sendInFlight { transmit.keep(slot) } else { releaseOutput(slot) }
     }
 
     /// A broken rule: the peer gets what is queued (a Reject), then the connection ends.

@@ -3,7 +3,7 @@ import Synchronization
 
 extension LogicalUnitFlags {
     /// A fault rule looks at the unit's commands. The server's own, beside those of the unit's state machine.
-    static let injectsFaults = Self(rawValue: 1 << 31)
+    static let injectsFaults = Self(rawValue: 1 << 30)
 }
 
 /// What the rules decided for one command.

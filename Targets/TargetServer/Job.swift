@@ -25,6 +25,8 @@ struct Job: BitwiseCopyable {
         case compareAndWrite
         /// Data-Out is or'ed with the medium and written there, nothing in between (ORWRITE).
         case orWrite
+        /// Data-Out is written as a whole or not at all (WRITE ATOMIC).
+        case writeAtomic
         /// Ranges are unmapped.
         case unmap
         /// The cache is flushed.
@@ -60,6 +62,8 @@ struct Job: BitwiseCopyable {
     var delayRule: Int32 = 0
     /// Until when; 0 before the first block request.
     var delayedUntil: Int64 = 0
+    /// What deallocated or zeroed blocks, which is no write that could be durable by itself, has been put on stable storage.
+    var isFlushed = false
     /// What went wrong first.
     var sense: Sense?
     /// Memory ran out in the middle: the command ends with BUSY once nothing of it is in flight.
@@ -72,5 +76,5 @@ struct Job: BitwiseCopyable {
     /// Whether all Data-Out goes into one slot before anything is done with it.
     var collectsWhole: Bool { work == .parameterList || work == .fill || work == .verifyBlock || isAtomic }
     /// Whether no other command of the unit may come in between.
-    var isAtomic: Bool { work == .compareAndWrite || work == .orWrite }
+    var isAtomic: Bool { work == .compareAndWrite || work == .orWrite || work == .writeAtomic }
 }

@@ -2,6 +2,7 @@ import BlockStore
 import CLinux
 import Glibc
 import Logging
+import Reactor
 import SCSI
 
 /// Erases or overwrites a whole unit, on a thread of its own, with the unit to itself.
@@ -64,6 +65,13 @@ struct MediumWorker: Sendable {
         unit.withUnit { $0.mediumWorkProgressed(to: progress) }
     }
 
+    /// Waits until so many bytes are no more than may have been written since then.
+    private func pause(since start: Int64, _ bytes: UInt64) {
+        let due = Double(bytes) / Double(max(1, shared.limits.overwriteBytesPerSecond)) * 1_000_000
+        let left = due - Double(monotonicNanoseconds() - start) / 1000
+        if left > 0 { usleep(UInt32(min(left, 1_000_000))) }
+    }
+
     private func erase(_ total: UInt64) -> Int32 {
         var done: UInt64 = 0
         while done < total {
@@ -84,6 +92,7 @@ struct MediumWorker: Sendable {
         var step = [UInt8](repeating: 0, count: Self.writeStepBytes)
         for index in step.indices { step[index] = pattern[index % blockBytes % pattern.count] }
         var done: UInt64 = 0
+        let start = monotonicNanoseconds()
         while done < total {
             // Short writes may end inside a block; the buffer goes on where it stopped.
             let from = Int(done % UInt64(Self.writeStepBytes))
@@ -98,6 +107,7 @@ struct MediumWorker: Sendable {
             }
             if written == 0 { return EIO }
             done += UInt64(written)
+            pause(since: start, done)
             report(UInt64(pass) * total + done, of: total * UInt64(passes))
         }
         return 0

@@ -36,7 +36,7 @@ enum ReactorMessage: Sendable {
     /// End the tasks of these nexuses of a unit on this reactor.
     case abortTasksOf(Set<NexusHandle>, unit: UnitRuntime, Barrier)
     /// A PERSISTENT RESERVE OUT is in force; it waits for the last block requests of its victims.
-    case reservationsCommitted(ConnectionReference, TaskIndex, wait: Int)
+    case reservationsCommitted(ConnectionReference, TaskIndex, wait: Int, VictimsHold)
     /// A PERSISTENT RESERVE OUT came to this.
     case reservationsChanged(ConnectionReference, TaskIndex, wait: Int, SCSIStatus, Sense?)
     /// The tasks that a task management request had to end are over.

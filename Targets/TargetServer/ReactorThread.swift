@@ -39,6 +39,9 @@ final class ReactorThread: @unchecked Sendable {
     var ring: Ring
     var pool: PayloadPool
     var requests = BlockRequestTable()
+    /// What pings, text and logins of all connections take from: whoever does not read the answers to them has that share,
+    /// and no unit's.
+    let controlAccount: PayloadAccount
     private var delayed = DelayedRequests()
     var turns = UnitTurns()
     private var accounts: [ObjectIdentifier: (account: PayloadAccount, connections: Int)] = [:]
@@ -50,7 +53,7 @@ final class ReactorThread: @unchecked Sendable {
     private var dirty: [Int] = []
     private var starved: [Int] = []
     private var nextTimer = Int64.max
-    private var draining: (deadline: Int64, barrier: Barrier)?
+    private var draining: (deadline: Int64, barrier: Barrier, isCut: Bool)?
     private var isRunning = true
     private var standstill: StandstillWatch
     /// The clock at the last wake-up.
@@ -74,6 +77,7 @@ final class ReactorThread: @unchecked Sendable {
         self.logger = logger
         ring = try Ring(entries: 1024)
         pool = PayloadPool(totalBytes: limits.payloadBytesPerReactor)
+        controlAccount = pool.openAccount()
         standstill = StandstillWatch(limitSeconds: limits.standstillSeconds)
     }
 
@@ -98,7 +102,7 @@ final class ReactorThread: @unchecked Sendable {
             while let completion = ring.nextCompletion() { dispatch(completion) }
             settle()
             if now >= nextTimer { runTimers() }
-            if let draining { checkDrained(draining.deadline, draining.barrier) }
+            if draining != nil { checkDrained() }
         }
     }
 
@@ -143,7 +147,6 @@ final class ReactorThread: @unchecked Sendable {
             let request = requests[index]
             if let connection = connections[request.connection] {
                 connection.blockRequestEnded(index, result: completion.result)
-                if !connection.drainBarriers.isEmpty { connection.answerIfDrained() }
             }
         case UInt64(TokenKind.receive.rawValue): connections[index]?.received(completion.result)
         case UInt64(TokenKind.send.rawValue): connections[index]?.sent(completion.result)
@@ -249,7 +252,7 @@ final class ReactorThread: @unchecked Sendable {
         connections[connection.index] = nil
         freePlaces.append(connection.index)
         load.subtract(1, ordering: .relaxed)
-        if let draining { checkDrained(draining.deadline, draining.barrier) }
+        if draining != nil { checkDrained() }
     }
 
     private func find(_ reference: ConnectionReference) -> Connection? {
@@ -289,11 +292,17 @@ final class ReactorThread: @unchecked Sendable {
         return true
     }
 
-    /// Gives the ring what waited. The connections are still there: they count these requests as in flight.
+    /// Gives the ring what waited. The connections are still there: they count these requests as in flight. What nobody
+    /// wants any more is not begun: it may have been repeated elsewhere long ago.
     private func issueDelayed(_ isDue: (DelayedRequests.Waiting) -> Bool) {
         for number in delayed.take(where: isDue) {
             let request = requests[number]
-            connections[request.connection]?.issueInTurn(number, request)
+            guard let connection = connections[request.connection] else { continue }
+            if connection.hasGivenUp(request) {
+                connection.blockRequestEnded(number, result: -ECANCELED, wasIssued: false)
+            } else {
+                connection.issueInTurn(number, request)
+            }
         }
     }
 
@@ -306,14 +315,15 @@ final class ReactorThread: @unchecked Sendable {
     }
 
     private func issueNext(_ account: PayloadAccount) {
-        while let number = turns.next(account) {
+        while let (number, since) = turns.next(account) {
             let request = requests[number]
             guard let connection = connections[request.connection] else { continue }
+            connection.cutIfWaitedTooLong(since: since)
             if connection.hasGivenUp(request) {
                 connection.blockRequestEnded(number, result: -ECANCELED, wasIssued: false)
             } else {
                 turns.begin(account)
-                return connection.issue(number, request)
+                return connection.begin(number, request)
             }
         }
     }
@@ -374,7 +384,7 @@ final class ReactorThread: @unchecked Sendable {
         case .abortTasks(let unit, let except, let barrier):
             for connection in connections {
                 guard let connection, connection.unit === unit, connection.reference != except else { continue }
-                connection.abortAllTasks(barrier)
+                connection.abortAllTasks(barrier, byOtherNexus: true)
             }
             barrier.leave()
         case .gateChanged(let unit, let mode, let barrier):
@@ -395,11 +405,11 @@ final class ReactorThread: @unchecked Sendable {
         case .abortTasksOf(let nexuses, let unit, let barrier):
             for connection in connections {
                 guard let connection, connection.unit === unit, nexuses.contains(connection.nexus) else { continue }
-                connection.abortAllTasks(barrier)
+                connection.abortAllTasks(barrier, byOtherNexus: true)
             }
             barrier.leave()
-        case .reservationsCommitted(let reference, let task, let wait):
-            find(reference)?.beginWait(wait, of: task)
+        case .reservationsCommitted(let reference, let task, let wait, let hold):
+            find(reference)?.beginWait(wait, of: task, hold)
         case .reservationsChanged(let reference, let task, let wait, let status, let sense):
             find(reference)?.reservationsChanged(task, wait, status, sense)
         case .managementDone(let reference, let wait, let result, let dropsSessions):
@@ -407,26 +417,38 @@ final class ReactorThread: @unchecked Sendable {
         case .releaseDelayed(let rules): issueDelayed { rules?.contains($0.rule) ?? true }
         case .snapshot(let collector): collector.add(snapshotPart())
         case .drain(let deadline, let barrier):
-            draining = (deadline, barrier)
+            draining = (deadline, barrier, false)
             schedule(at: deadline)
             // Nobody waits for a drill at shutdown.
             issueDelayed { _ in true }
             for connection in connections { connection?.drain() }
             settle()
             // The last connection may have gone in there, and the barrier with it.
-            if let draining { checkDrained(draining.deadline, draining.barrier) }
+            if draining != nil { checkDrained() }
         case .stop: isRunning = false
         }
     }
 
-    private func checkDrained(_ deadline: Int64, _ barrier: Barrier) {
+    /// Ends the wait when every connection has gone. At the deadline those that are left are cut; a store that does not let
+    /// them go even then is left behind.
+    private func checkDrained() {
+        guard let draining else { return }
         if connections.allSatisfy({ $0 == nil }) {
-            draining = nil
-            barrier.leave()
-        } else if now >= deadline {
-            draining = (.max, barrier)
+            self.draining = nil
+            draining.barrier.leave()
+        } else if now >= draining.deadline, !draining.isCut {
+            let deadline = now + Int64(shared.limits.abortSeconds) * 1_000_000_000
+            self.draining = (deadline, draining.barrier, true)
+            schedule(at: deadline)
             for connection in connections { connection?.cut() }
             settle()
+        } else if now >= draining.deadline {
+            self.draining = nil
+            for unit in connections.compactMap({ $0?.unit }) where shared.noteHung(unit.target.name) {
+                logger.error(
+                    "shutting down although block requests of \(unit.store.path) have not ended: the store hangs")
+            }
+            draining.barrier.leave()
         }
     }
 

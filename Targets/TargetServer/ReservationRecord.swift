@@ -78,6 +78,8 @@ public struct ReservationRecord: Sendable, Equatable {
             guard try read(fields) else { throw Flaw(description: "it has a line that means nothing: \(line)") }
         }
         guard state.isConsistent else { throw Flaw(description: "what it says contradicts itself") }
+        // A line that is missing, or there twice, is a state that nobody has acknowledged.
+        guard encoded == bytes else { throw Flaw(description: "it is not as storaged writes it") }
     }
 
     private mutating func read(_ fields: [String]) throws(Flaw) -> Bool {
@@ -126,7 +128,7 @@ public struct ReservationRecord: Sendable, Equatable {
         return String(repeating: "0", count: max(0, count - digits.count)) + digits
     }
 
-    private static func checksum(_ bytes: [UInt8]) -> UInt32 {
+    static func checksum(_ bytes: [UInt8]) -> UInt32 {
         var digest = RunningDigest()
         unsafe bytes.withUnsafeBytes { buffer in
             if let base = buffer.baseAddress { unsafe digest.update(base, buffer.count) }

@@ -48,6 +48,8 @@ final class SharedState: Sendable {
         var beforeLoginByAddress: [String: Int] = [:]
         var reactors: [ReactorThread] = []
         var isStopping = false
+        /// Targets whose stores did not end their block requests before the shutdown's last deadline.
+        var hungTargets: Set<String> = []
     }
 
     let limits: ServerLimits
@@ -160,6 +162,12 @@ final class SharedState: Sendable {
         counters.staleConnections.add(UInt64(stale.connections), ordering: .relaxed)
         counters.staleCommands.add(UInt64(stale.commands), ordering: .relaxed)
     }
+
+    /// The target's store hangs while the server shuts down; false when that was known.
+    func noteHung(_ target: String) -> Bool { state.withLock { $0.hungTargets.insert(target).inserted } }
+
+    /// Whether it does.
+    func isHung(_ target: String) -> Bool { state.withLock { $0.hungTargets.contains(target) } }
 
     /// From now on no connection is taken in.
     func stopAccepting() { state.withLock { $0.isStopping = true } }

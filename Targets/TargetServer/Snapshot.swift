@@ -62,6 +62,12 @@ public struct TargetSnapshot: Sendable, Codable {
     public var readOnly: Bool
     /// Whether the unit refuses writes because an fsync failed (its cached state is unknown).
     public var failed: Bool
+    /// Bytes that the file system below has left; nil for a device or a unit that is not thin.
+    public var availableBytes: UInt64?
+    /// Bytes that the unit takes up there.
+    public var usedBytes: UInt64?
+    /// Whether less is left than the soft threshold says.
+    public var isLowOnSpace: Bool
     /// Read commands ended.
     public var readCommands: UInt64
     /// Bytes read.

@@ -32,6 +32,16 @@ extension Connection {
         return work
     }
 
+    /// What a connection waits with has its turn. Where that took longer than initiators wait, they have given it up, and may
+    /// have sent it again by another path: the connection is cut.
+    func cutIfWaitedTooLong(since: Int64) {
+        let limit = Int64(reactor.shared.limits.standstillSeconds) * 1_000_000_000
+        guard !isClosing, reactor.now - since > limit else { return }
+        let milliseconds = (reactor.now - since) / 1_000_000
+        log(.warning, "closing connection: its commands waited \(milliseconds) ms for the unit")
+        reactor.shared.count(cutStale())
+    }
+
     /// The socket is not read until payload memory comes back.
     func stallInbound() {
         isInboundStalled = true

@@ -210,6 +210,13 @@ extension TargetServer {
     func sayGoodbye(to targets: [TargetConfiguration], withinSeconds seconds: Int) {
         let names = Set(targets.map(\.name))
         shared.access.setLeaving(names)
+        // Whoever asks again meanwhile finds no unit: REPORTED LUNS DATA HAS CHANGED (SPC-4 6.33).
+        for unit in shared.targets where names.contains(unit.target.name) {
+            unit.withUnit { unit in
+                unit.visibleUnits = []
+                unit.raise(.reportedLUNsDataChanged)
+            }
+        }
         sayGoodbye(withinSeconds: seconds) { names.contains($0.target) }
     }
 

@@ -18,6 +18,8 @@ public final class TargetServer: Sendable {
     let shared: SharedState
     let logger: Logger
     private let state: Mutex<State>
+    private let journal: @Sendable (TargetConfiguration) throws(ServerError) -> AtomicJournal?
+    private let spaceWatch = SpaceWatch()
 
     /// Prepares a server; nothing is opened yet. Contradictions in the configuration are errors.
     ///
@@ -26,10 +28,14 @@ public final class TargetServer: Sendable {
     ///   - keepAccess: Puts changed settings on stable storage before they count, or throws. Called by one thread at a
     ///     time, never by one that serves I/O.
     ///   - reservations: Where persistent reservations outlive the server; nil to forget them with it.
+    ///   - journal: A unit's journal; nil where WRITE ATOMIC is not to be offered.
     public init(
         configuration: ServerConfiguration, logger: Logger, access: AccessSettings = AccessSettings(),
         keepAccess: @escaping @Sendable (AccessSettings) throws(ServerError) -> Void = { (_) throws(ServerError) in },
-        reservations: ReservationKeeper? = nil
+        reservations: ReservationKeeper? = nil,
+        journal: @escaping @Sendable (TargetConfiguration) throws(ServerError) -> AtomicJournal? = {
+            (_) throws(ServerError) in nil
+        }
     ) throws(ServerError) {
         try Self.validate(configuration)
         shared = SharedState(
@@ -37,6 +43,7 @@ public final class TargetServer: Sendable {
             reservations: ReservationRegistry(keeper: reservations))
         shared.authentication.set(configuration.authentication)
         self.logger = logger
+        self.journal = journal
         state = Mutex(State(configuration: configuration))
     }
 
@@ -68,8 +75,9 @@ public final class TargetServer: Sendable {
     public func start() throws(ServerError) {
         let configuration = state.withLock { $0.configuration }
         let states = try reservationStates(of: configuration.targets)
+        let journals = try journals(of: configuration.targets)
         shared.access.whileUnchanged { settings in
-            for target in configuration.targets { add(target, settings, states[target.name]) }
+            for target in configuration.targets { add(target, settings, states[target.name], journals[target.name]) }
         }
         let count = configuration.limits.reactors > 0 ? configuration.limits.reactors : Self.usableProcessors()
         for number in 0..<count { try startReactor(number, configuration.limits) }
@@ -79,6 +87,7 @@ public final class TargetServer: Sendable {
             stopReactors()
             throw error
         }
+        if !spaceWatch.start(shared) { logger.error("nobody watches for file systems that run low: no thread for it") }
         state.withLock {
             $0.startedAt = monotonicNanoseconds()
             $0.isRunning = true
@@ -94,14 +103,30 @@ public final class TargetServer: Sendable {
         return states
     }
 
+    /// The journals of writable units, by target; what was left half done by a daemon before this one is done.
+    private func journals(of targets: [TargetConfiguration]) throws(ServerError) -> [String: AtomicJournal] {
+        var journals: [String: AtomicJournal] = [:]
+        for target in targets where !target.store.isReadOnly {
+            guard let journal = try journal(target) else { continue }
+            let bytes = try journal.recover(target.store)
+            if bytes > 0 { logger.notice("\(target.volumeName): a WRITE ATOMIC of \(bytes) bytes was finished") }
+            journals[target.name] = journal
+        }
+        return journals
+    }
+
     /// Serves a unit, with its reservations and the states that were set for its ports from the first command on.
-    private func add(_ target: TargetConfiguration, _ settings: AccessSettings, _ reservations: ReservationState?) {
-        let unit = UnitRuntime(target)
+    private func add(
+        _ target: TargetConfiguration, _ settings: AccessSettings, _ reservations: ReservationState?,
+        _ journal: AtomicJournal?
+    ) {
+        let unit = UnitRuntime(target, journal: journal)
         unit.withUnit { unit in
             unit.keepsReservations = shared.reservations.keeper != nil
             if let reservations { unit.restore(reservations) }
         }
         unit.setAccess(settings.access(of: target))
+        unit.takeSpace(shared.limits, logger)
         shared.add(unit)
     }
 
@@ -175,10 +200,11 @@ public final class TargetServer: Sendable {
 
         let addedPortals = configuration.portals.filter { !old.portals.contains($0) }
         let removedPortals = old.portals.filter { !configuration.portals.contains($0) }
-        let states = try reservationStates(
-            of: configuration.targets.filter { new in
-                !old.targets.contains { $0.name == new.name && !isLost($0, in: configuration) }
-            })
+        let new = configuration.targets.filter { new in
+            !old.targets.contains { $0.name == new.name && !isLost($0, in: configuration) }
+        }
+        let states = try reservationStates(of: new)
+        let journals = try journals(of: new)
         try open(addedPortals)
         if goodbyeSeconds > 0 {
             sayGoodbye(to: old.targets.filter { isLost($0, in: configuration) }, withinSeconds: goodbyeSeconds)
@@ -186,7 +212,9 @@ public final class TargetServer: Sendable {
         }
         defer { shared.access.setLeaving([]) }
         // Before units change: no login is judged by new rights and old secrets.
-        if shared.authentication.set(configuration.authentication) { changes.append("authentication changed; new logins are judged by it") }
+        if shared.authentication.set(configuration.authentication) {
+            changes.append("authentication changed; new logins are judged by it")
+        }
         changes += addedPortals.map { "portal \($0) opened" }
 
         for portal in removedPortals {
@@ -200,10 +228,10 @@ public final class TargetServer: Sendable {
                 changes.append("volume \(target.volumeName) removed")
                 continue
             }
-            changes += change(target, new, states[new.name])
+            changes += change(target, new, states[new.name], journals[new.name])
         }
         for target in configuration.targets where !old.targets.contains(where: { $0.name == target.name }) {
-            shared.access.whileUnchanged { add(target, $0, states[target.name]) }
+            shared.access.whileUnchanged { add(target, $0, states[target.name], journals[target.name]) }
             changes.append("volume \(target.volumeName) added")
         }
         state.withLock { $0.configuration = configuration }
@@ -213,7 +241,8 @@ public final class TargetServer: Sendable {
     }
 
     private func change(
-        _ old: TargetConfiguration, _ new: TargetConfiguration, _ reservations: ReservationState?
+        _ old: TargetConfiguration, _ new: TargetConfiguration, _ reservations: ReservationState?,
+        _ journal: AtomicJournal?
     ) -> [String] {
         var changes: [String] = []
         let lost = old.portalGroups.filter { group in
@@ -239,13 +268,13 @@ public final class TargetServer: Sendable {
                     shared.post(.close(owner, .accessWithdrawn), to: owner.reactor)
                 }
             } else {
-                shared.access.whileUnchanged { add(new, $0, reservations) }
+                shared.access.whileUnchanged { add(new, $0, reservations, journal) }
                 shared.closeSessions(of: old.name, .targetRemoved)
             }
             changes.append("volume \(new.volumeName) changed")
         }
         guard let unit = shared.target(new.name) else { return changes }
-        let geometry = UnitRuntime.geometry(new)
+        let geometry = unit.geometry(as: new)
         let before = unit.withUnit { unit in
             let before = unit.geometry
             if before != geometry { unit.changeGeometry(geometry) }
@@ -317,12 +346,13 @@ public final class TargetServer: Sendable {
 
     private func snapshot(_ unit: UnitRuntime, _ sessions: [SessionSnapshot]) -> TargetSnapshot {
         let target = unit.target
-        let geometry = unit.withUnit { $0.geometry }
+        let (geometry, resources, isLow) = unit.withUnit { ($0.geometry, $0.resources, $0.hasReachedThreshold) }
         return TargetSnapshot(
             name: target.name, volume: target.volumeName, path: target.store.path,
             wwid: "3" + String(target.wwid, radix: 16),
             sizeBytes: geometry.blockCount * UInt64(target.blockLengthBytes),
             blockLengthBytes: target.blockLengthBytes, readOnly: geometry.isReadOnly, failed: target.store.hasFailed,
+            availableBytes: resources?.availableBytes, usedBytes: resources?.usedBytes, isLowOnSpace: isLow,
             readCommands: unit.readCommands.load(ordering: .relaxed),
             readBytes: unit.readBytes.load(ordering: .relaxed),
             writeCommands: unit.writeCommands.load(ordering: .relaxed),
@@ -352,6 +382,7 @@ public final class TargetServer: Sendable {
             defer { state.isRunning = false }
             return state.configuration
         }
+        spaceWatch.end()
         shared.stopAccepting()
         for portal in configuration.portals {
             wait { barrier in shared.post(.stopListening(portal, barrier), to: 0) }
@@ -365,7 +396,8 @@ public final class TargetServer: Sendable {
         }
         barrier.leave()
         done.wait()
-        for unit in shared.targets where !unit.store.isReadOnly {
+        // A flush of a store that hangs would never come back.
+        for unit in shared.targets where !unit.store.isReadOnly && !shared.isHung(unit.target.name) {
             do {
                 try unit.store.flush()
             } catch {

@@ -93,6 +93,9 @@ struct TransmitStage: ~Copyable {
         if pdu.closesConnection { closesConnection = true }
     }
 
+    /// Has a slot released with those of the send in flight, which may read from it.
+    mutating func keep(_ slot: PayloadSlot) { slots.append(slot) }
+
     /// Makes the digest of the PDU that was added last wrong: that of its data where it has one, else that of its header.
     /// False when it has neither.
     mutating func spoilDigest(of pdu: OutboundPDU, headerDigest: Bool, dataDigest: Bool) -> Bool {

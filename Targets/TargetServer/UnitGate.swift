@@ -48,7 +48,7 @@ final class UnitGate: Sendable {
         var writeHolds = 0
         /// Threads that are in between two `visit` and `endVisit`, and those that wait to be.
         var visitors = 0
-        var waitingVisitors: [@Sendable () -> Void] = []
+        var waitingVisitors: [UInt64: @Sendable () -> Void] = [:]
         /// Left when the last visitor is gone.
         var visitorsBarrier: Barrier?
         var nextTicket: UInt64 = 1
@@ -142,19 +142,35 @@ final class UnitGate: Sendable {
     // MARK: Threads that write beside the reactors
 
     /// Waits until the gate is open, and keeps it from letting anybody in until `endVisit`. For one piece of work on the
-    /// medium by a thread of its own.
-    func visit() {
+    /// medium by a thread of its own. Whoever visits two units does so in the order of `precedes`, or two threads could wait
+    /// for each other by way of the commands in between.
+    ///
+    /// - Parameter isWanted: Asked now and then while it waits, which may be for as long as a SANITIZE takes.
+    /// - Returns: False when it was not wanted any more; then there is nothing to end.
+    func visit(while isWanted: () -> Bool) -> Bool {
         let admitted = DispatchSemaphore(value: 0)
-        state.withLock { state in
+        let ticket: UInt64? = state.withLock { state in
             if state.admitted.isEmpty && state.writeHolds == 0 {
                 state.visitors += 1
-                admitted.signal()
-            } else {
-                state.waitingVisitors.append { admitted.signal() }
+                return nil
             }
+            defer { state.nextTicket += 1 }
+            state.waitingVisitors[state.nextTicket] = { admitted.signal() }
+            return state.nextTicket
         }
-        admitted.wait()
+        guard let ticket else { return true }
+        while admitted.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
+            if isWanted() { continue }
+            // It may have been let in since.
+            let stillWaits = state.withLock { $0.waitingVisitors.removeValue(forKey: ticket) != nil }
+            if !stillWaits { endVisit() }
+            return false
+        }
+        return true
     }
+
+    /// The order in which two gates are visited.
+    func precedes(_ other: UnitGate) -> Bool { ObjectIdentifier(self) < ObjectIdentifier(other) }
 
     /// The piece of work is done.
     func endVisit() {
@@ -170,9 +186,9 @@ final class UnitGate: Sendable {
     private func admitVisitors(_ state: inout State) {
         guard state.writeHolds == 0 else { return }
         let waiting = state.waitingVisitors
-        state.waitingVisitors = []
+        state.waitingVisitors = [:]
         state.visitors += waiting.count
-        for visitor in waiting { visitor() }
+        for visitor in waiting.values { visitor() }
     }
 
     // MARK: Writes that have to wait

@@ -1,4 +1,5 @@
 import BlockStore
+import Dispatch
 import SCSI
 import Synchronization
 
@@ -9,8 +10,15 @@ import Synchronization
 /// the lock.
 final class UnitRuntime: Sendable {
     let store: BlockStore
+    /// By which writes are made whole; without one they are not offered.
+    let journal: AtomicJournal?
     /// Lets one command have the unit to itself.
     let gate = UnitGate()
+    /// For questions to the file system that it may take its time to answer: no reactor waits for them, nor another unit.
+    let inspection = DispatchQueue(label: "inspection")
+    /// Commands whose questions wait there.
+    let inspections = Atomic<Int>(0)
+    let isLookingAtSpace = Atomic<Bool>(false)
     private let configuration: Mutex<TargetConfiguration>
     private let unit: Mutex<LogicalUnit>
     private let flags = Atomic<UInt32>(0)
@@ -26,10 +34,12 @@ final class UnitRuntime: Sendable {
     let ioErrors = Atomic<UInt64>(0)
     let aborts = Atomic<UInt64>(0)
 
-    init(_ target: TargetConfiguration) {
+    init(_ target: TargetConfiguration, journal: AtomicJournal? = nil) {
         configuration = Mutex(target)
         store = target.store
-        unit = Mutex(LogicalUnit(identity: Self.identity(target), geometry: Self.geometry(target)))
+        self.journal = journal
+        let geometry = Self.geometry(target, isAtomic: journal != nil)
+        unit = Mutex(LogicalUnit(identity: Self.identity(target), geometry: geometry))
     }
 
     /// States that fault rules have flipped, by group; they go before those that were set.
@@ -72,13 +82,19 @@ final class UnitRuntime: Sendable {
         withUnit { $0.changeIdentity(Self.identity(new)) }
     }
 
-    static func geometry(_ target: TargetConfiguration) -> BlockGeometry {
+    /// What the unit is with this configuration.
+    func geometry(as target: TargetConfiguration) -> BlockGeometry { Self.geometry(target, isAtomic: journal != nil) }
+
+    private static func geometry(_ target: TargetConfiguration, isAtomic: Bool) -> BlockGeometry {
         // A file opened for reading has holes as any other; only nobody may make one.
         let isThin = target.store.canPunchHoles || target.store.isReadOnly && !target.store.isBlockDevice
-        return BlockGeometry(
+        var geometry = BlockGeometry(
             blockLengthBytes: UInt32(target.blockLengthBytes),
             blockCount: target.store.lengthBytes / UInt64(target.blockLengthBytes),
-            isReadOnly: target.isReadOnly || target.store.isReadOnly, isThin: isThin)
+            isReadOnly: target.isReadOnly || target.store.isReadOnly, isThin: isThin,
+            reportsResources: !target.store.isBlockDevice)
+        if isAtomic { geometry.maximumAtomicBlocks = UInt32(AtomicJournal.maximumBytes / target.blockLengthBytes) }
+        return geometry
     }
 
     private static func identity(_ target: TargetConfiguration) -> LogicalUnitIdentity {

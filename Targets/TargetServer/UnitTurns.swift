@@ -7,26 +7,26 @@ struct UnitTurns {
     static let maximumInRing: Int32 = 128
 
     private var inRing = ContiguousArray<Int32>(repeating: 0, count: 16)
-    private var waiting: [Int: [Int]] = [:]
+    private var waiting: [Int: [(number: Int, since: Int64)]] = [:]
 
     /// Whether a request may go to the ring at once; where not, it waits for `next`.
     @inline(__always)
-    mutating func take(_ account: PayloadAccount, _ number: Int) -> Bool {
+    mutating func take(_ account: PayloadAccount, _ number: Int, now: Int64) -> Bool {
         let place = account.number
         if place < inRing.count, inRing[place] < Self.maximumInRing {
             inRing[place] += 1
             return true
         }
-        return takeSlowly(place, number)
+        return takeSlowly(place, number, now)
     }
 
-    private mutating func takeSlowly(_ place: Int, _ number: Int) -> Bool {
+    private mutating func takeSlowly(_ place: Int, _ number: Int, _ now: Int64) -> Bool {
         while place >= inRing.count { inRing.append(contentsOf: repeatElement(0, count: inRing.count)) }
         if inRing[place] < Self.maximumInRing {
             inRing[place] += 1
             return true
         }
-        waiting[place, default: []].append(number)
+        waiting[place, default: []].append((number, now))
         return false
     }
 
@@ -41,20 +41,20 @@ struct UnitTurns {
     @inline(__always)
     var isAnyWaiting: Bool { !waiting.isEmpty }
 
-    /// The one that has waited longest, where there is room for it.
-    mutating func next(_ account: PayloadAccount) -> Int? {
+    /// The one that has waited longest, and since when, where there is room for it.
+    mutating func next(_ account: PayloadAccount) -> (number: Int, since: Int64)? {
         let place = account.number
         guard inRing[place] < Self.maximumInRing, var numbers = waiting[place], !numbers.isEmpty else { return nil }
         waiting[place] = nil
-        let number = numbers.removeFirst()
+        let first = numbers.removeFirst()
         if !numbers.isEmpty { waiting[place] = numbers }
-        return number
+        return first
     }
 
     /// Takes out all that wait.
     mutating func takeAll() -> [Int] {
         defer { waiting = [:] }
-        return waiting.values.flatMap { $0 }
+        return waiting.values.flatMap { $0.map(\.number) }
     }
 }
 

@@ -81,6 +81,13 @@ struct CheckReport {
                 "\(limits.loginFailuresPerAddress) in \(limits.loginFailureSeconds) s",
             ],
             ["limit", "refusal of an address with more", "\(limits.loginFailureSeconds) s"],
+            [
+                "limit", "soft threshold of thin volumes",
+                limits.thinThresholdPercent == 0 ? "none" : "\(limits.thinThresholdPercent) % of the file system left",
+            ],
+            [
+                "limit", "SANITIZE OVERWRITE", "\(ByteSize(bytes: UInt64(limits.overwriteBytesPerSecond))) a second",
+            ],
             ["limit", "standstill after which queued commands are dropped", "\(limits.standstillSeconds) s"],
         ])
         if plan.allowsFaults { lines.append("fault injection is allowed (faultInjection: true)") }

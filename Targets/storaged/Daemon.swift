@@ -38,11 +38,13 @@ final class Daemon: Sendable {
         // Everything is looked at before anything is made, so that one wrong volume leaves no files of the others.
         _ = try plan.preview()
         let stores = try StoreRegistry().changed(to: plan)
+        let journals = stateFolder.map { JournalFiles(folder: $0, hostName: plan.hostName, logger: logger) }
         do throws(ServerError) {
             server = try TargetServer(
                 configuration: plan.configuration(stores, limits: limits), logger: logger, access: access,
                 keepAccess: { (settings) throws(ServerError) in try accessFile?.write(settings) },
-                reservations: stateFolder.map { ReservationFiles(folder: $0, hostName: plan.hostName).keeper })
+                reservations: stateFolder.map { ReservationFiles(folder: $0, hostName: plan.hostName).keeper },
+                journal: { (target) throws(ServerError) in try journals?.journal(target) })
         } catch {
             stores.discardCreated()
             throw CommandFailure(error)

@@ -38,8 +38,16 @@ struct ExportCommand: ParsableCommand {
         parsing: .upToNextOption,
         help: ArgumentHelp("CHAP algorithms, best first: sha3-256, sha-256, sha-1, md5.", valueName: "name"))
     var algorithms: [Authentication.Algorithm] = Authentication.standardAlgorithms
+    @Option(
+        help: ArgumentHelp("Seconds of silence after which an initiator is pinged; 0 for never.", valueName: "seconds"))
+    var nopInterval: Int?
     @Flag(help: "Let `storaged fault` make the units misbehave, for drills.")
     var allowFaults = false
+    @Option(
+        help: ArgumentHelp(
+            "Where what has to outlive the daemon is kept: reservations, and the journals of WRITE ATOMIC. Nothing is, otherwise.",
+            valueName: "folder"))
+    var stateDirectory: String?
     @OptionGroup var serving: ServingOptions
 
     func validate() throws {
@@ -48,6 +56,9 @@ struct ExportCommand: ParsableCommand {
             throw ValidationError("--secrets needs --initiator: name who is to prove something")
         }
         guard !algorithms.isEmpty else { throw ValidationError("--algorithms needs at least one") }
+        if let nopInterval, !(0...3600).contains(nopInterval) {
+            throw ValidationError("--nop-interval must be from 0 to 3600")
+        }
         _ = try sizeBytes()
         _ = try listening()
     }
@@ -75,7 +86,9 @@ struct ExportCommand: ParsableCommand {
             var plan = try ServingPlan(inventory, hostName: inventory.hosts[0].name)
             plan.allowsFaults = allowFaults
             try plan.readSecrets()
-            let running = try Serving.start(plan, source: .commandLine, options: serving, controlIsOptional: true)
+            plan.nopIntervalSeconds = nopInterval
+            let running = try Serving.start(
+                plan, source: .commandLine, options: serving, controlIsOptional: true, stateFolder: stateDirectory)
             printLine(greeting(plan, running.daemon.snapshot()))
             running.run()
         }

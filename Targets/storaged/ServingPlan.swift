@@ -27,6 +27,8 @@ struct ServingPlan {
     private let discoveryName: String
     /// The secrets of `initiators` by name, once `readSecrets` has read them.
     private var secrets: [String: ChapSecrets] = [:]
+    /// Seconds between pings, where it is another than the daemon's own.
+    var nopIntervalSeconds: Int?
 
     /// This host's part of an inventory.
     init(_ inventory: Inventory, hostName: String) throws(CommandFailure) {
@@ -113,6 +115,7 @@ struct ServingPlan {
         func take(_ declared: Int?, _ bound: WritableKeyPath<ServerLimits, Int>) {
             if let declared { limits[keyPath: bound] = declared }
         }
+        take(nopIntervalSeconds, \.nopIntervalSeconds)
         take(declaredLimits.connections, \.connections)
         take(declaredLimits.connectionsBeforeLogin, \.connectionsBeforeLogin)
         take(declaredLimits.connectionsBeforeLoginPerAddress, \.connectionsBeforeLoginPerAddress)
@@ -124,6 +127,8 @@ struct ServingPlan {
         take(declaredLimits.abortSeconds, \.abortSeconds)
         take(declaredLimits.loginFailuresPerAddress, \.loginFailuresPerAddress)
         take(declaredLimits.loginFailureSeconds, \.loginFailureSeconds)
+        take(declaredLimits.thinThresholdPercent, \.thinThresholdPercent)
+        take(declaredLimits.overwriteBytesPerSecond, \.overwriteBytesPerSecond)
         return limits
     }
 

@@ -35,6 +35,7 @@ struct StatusReport: Encodable {
             + "\(counted(sessions, "session")), up \(Self.duration(snapshot.uptimeSeconds))"
         let failed = snapshot.targets.filter(\.failed)
         let faulty = snapshot.targets.filter { $0.ioErrors > 0 }
+        let low = snapshot.targets.filter(\.isLowOnSpace)
         let drills = snapshot.faults.filter(\.isInForce)
         if !failed.isEmpty {
             health = .critical
@@ -44,6 +45,11 @@ struct StatusReport: Encodable {
         } else if snapshot.portals.isEmpty {
             health = .critical
             verdict = "no portal is open; \(figures)"
+        } else if !low.isEmpty {
+            health = .warning
+            verdict =
+                "space runs low below \(low.map(Self.spaceLeft).joined(separator: ", ")); \(figures).   "
+                + "next: make room or extend the file system; full, it refuses their writes"
         } else if !faulty.isEmpty {
             health = .warning
             verdict = "I/O errors on \(Self.names(faulty)); \(figures).   next: dmesg, and the log of storaged"
@@ -131,6 +137,10 @@ struct StatusReport: Encodable {
     }
 
     private static func names(_ targets: [TargetSnapshot]) -> String { targets.map(\.volume).joined(separator: ", ") }
+
+    private static func spaceLeft(_ target: TargetSnapshot) -> String {
+        "\(target.volume) (\(ByteSize(bytes: target.availableBytes ?? 0)) left)"
+    }
 
     private static func figures(_ target: TargetSnapshot) -> String {
         "read \(grouped(target.readCommands)) (\(ByteSize(bytes: target.readBytes)))  "

@@ -11,7 +11,7 @@ struct UnitCommand: ParsableCommand {
             It may write the folders of this host's backing files, and its block devices, and nothing else; print it anew \
             when volumes move.
 
-            storaged unit --user-file > /etc/sysusers.d/storaged.conf && systemd-sysusers
+            storaged unit --user-file | systemd-sysusers -
             storaged unit > /etc/systemd/system/storaged.service && systemctl daemon-reload
             chown storaged: BACKING-FILE...
             chown -R storaged: /etc/rack/secrets        # where rack.yaml asks for authentication

@@ -53,6 +53,22 @@ struct ProcTests {
         return host
     }
 
+    @Test("Who has a device mounted in another namespace, once a namespace") func namespaces() {
+        let host = SyntheticHost()
+        host.link("/proc/self/ns/mnt", to: "mnt:[1]")
+        for (pid, namespace) in [(10, 1), (20, 2), (21, 2), (30, 3)] {
+            host.file("/proc/\(pid)/comm", "daemon\(pid)")
+            host.link("/proc/\(pid)/ns/mnt", to: "mnt:[\(namespace)]")
+            host.file(
+                "/proc/\(pid)/mountinfo", namespace == 3 ? "22 1 254:0 / / rw - ext4 /dev/vda rw" : Self.mountinfo)
+        }
+        let table = ProcessTable(files: host.files)
+        #expect(
+            table.holders(inOtherNamespaces: DeviceNumber(major: 253, minor: 3)).map(\.description)
+                == ["daemon20 (pid 20): mount in a namespace of its own /mnt"])
+        #expect(table.holders(inOtherNamespaces: DeviceNumber(major: 253, minor: 9)).isEmpty)
+    }
+
     @Test("Who holds a mount, and how") func holders() throws {
         let host = Self.hostWithHolders()
         let mount = try #require(MountTable(files: host.files).mount(at: "/mnt"))

@@ -146,7 +146,7 @@ clean_slate() {
     for node in "${CLIENTS[@]}"; do
         if is_running "$node"; then
             fault_process continue "$node"
-            is_clean "$node" >/dev/null 2>&1 && continue
+            [[ $(<"$STATE/nodes/$node/init") == "${RACK_CLIENT_INIT-}" ]] && is_clean "$node" >/dev/null 2>&1 && continue
         fi
         client_power_off "$node"
         client_power_on "$node"

@@ -2,11 +2,13 @@
 # Client nodes: user-mode Linux, a Linux kernel that runs as processes of this machine, with the machine's userland
 # below an overlay in memory (node-init). A node's host processes form one process group of its own.
 
-# client_power_on NODE: starts the kernel; does not wait for it.
+# client_power_on NODE: starts the kernel; does not wait for it. With RACK_CLIENT_INIT=systemd process 1 is systemd, and
+# what NODE's share/before-systemd says (bash) is done on the new root before that.
 client_power_on() {
     local node=$1 folder=$STATE/nodes/$1 network number=0
     local -a wires=()
     mkdir -p "$folder/share"
+    echo "${RACK_CLIENT_INIT-}" >"$folder/init"
     : >"$folder/interfaces"
     for network in $(networks_of "$node"); do
         local port mac
@@ -21,7 +23,8 @@ client_power_on() {
     # A process group of its own (setsid), so that the whole node can be killed at once.
     LD_PRELOAD=$STATE/bin-lab/xsave-ptrace.so TMPDIR=$(memory_folder) setsid ip netns exec "$FABRIC" \
         linux.uml mem="${RACK_CLIENT_MEMORY:-768M}" umid="$node" uml_dir="$RUN/uml" \
-        root=/dev/root rootfstype=hostfs hostfs=/ ro init="$STATE/bin-lab/node-init" rack_node="$folder" quiet \
+        root=/dev/root rootfstype=hostfs hostfs=/ ro init="$STATE/bin-lab/node-init" rack_node="$folder" \
+        ${RACK_CLIENT_INIT:+rack_init="$RACK_CLIENT_INIT"} quiet \
         con0=null,fd:1 con=null ssl=null "${wires[@]}" </dev/null >>"$STATE/logs/$node.log" 2>&1 &
     remember "$node" $!
     disown $!

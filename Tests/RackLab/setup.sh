@@ -9,7 +9,7 @@ PACKAGES=(
     liburing-dev libiscsi-dev libisal-dev libsystemd-dev libdevmapper-dev libudev-dev
     user-mode-linux open-iscsi dmsetup lvm2 lvm2-lockd corosync dlm-controld gfs2-utils udev kmod
     libiscsi-bin sg3-utils fio e2fsprogs psmisc lsof procps
-    iproute2 ethtool util-linux openssh-client dropbear-bin jq
+    iproute2 ethtool util-linux openssh-client dropbear-bin jq groff-base
 )
 
 missing_packages() {

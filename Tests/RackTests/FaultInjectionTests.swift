@@ -16,6 +16,14 @@ import Testing
     #expect(load.report.contains("faultInjection is \"sometimes\"; write true or false"), "\(load.report)")
 }
 
+@Test func theSoftThresholdIsAPercentage() {
+    let good = Inventory.load(text: goodText + "limits: {thinThresholdPercent: 25}\n", fileName: "rack.yaml")
+    #expect(good.inventory?.limits.thinThresholdPercent == 25)
+    let bad = Inventory.load(text: goodText + "limits: {thinThresholdPercent: 100}\n", fileName: "rack.yaml")
+    #expect(bad.inventory == nil)
+    #expect(bad.report.contains("thinThresholdPercent"), "\(bad.report)")
+}
+
 @Test func abortSecondsAreBounded() {
     let good = Inventory.load(text: goodText + "limits: {abortSeconds: 20}\n", fileName: "rack.yaml")
     #expect(good.inventory?.limits.abortSeconds == 20)

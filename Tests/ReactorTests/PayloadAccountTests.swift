@@ -35,14 +35,27 @@ import Testing
         var pool = PayloadPool(totalBytes: 32 << 20)
         let account = pool.openAccount()
         let first = drain(&pool, account, 262_144)
-        #expect(first.count == 48)
+        #expect(first.count == 32)
         for slot in first { pool.release(slot) }
         let second = drain(&pool, account, 262_144)
-        #expect(second.count == 48)
+        #expect(second.count == 32)
         for slot in second { pool.release(slot) }
         pool.closeAccount(account)
         let again = pool.openAccount()
         #expect(again == account)
+    }
+
+    @Test(arguments: [2 << 20, 4 << 20, 32 << 20])
+    func aUnitThatHoldsAllItMayLeavesBothKindsToTheNext(_ totalBytes: Int) {
+        var pool = PayloadPool(totalBytes: totalBytes)
+        let (greedy, other) = (pool.openAccount(), pool.openAccount())
+        while pool.takeSparing(lengthBytes: 262_144, for: greedy) != nil {}
+        while pool.take(lengthBytes: 262_144, for: greedy) != nil {}
+        let waits = pool.takeSparing(lengthBytes: 262_144, for: other)
+        // The smallest pool has four slots of that size: one is all that is left of them.
+        #expect((waits != nil) == (totalBytes > 2 << 20))
+        let comes = pool.take(lengthBytes: 262_144, for: other)
+        #expect(comes != nil)
     }
 
     @Test func whatCanWaitLeavesRoomForWhatIsOnItsWay() {

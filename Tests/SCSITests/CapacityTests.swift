@@ -22,7 +22,7 @@ import Testing
                 00000000001FFFFF  // RETURNED LOGICAL BLOCK ADDRESS
                 00000200          // LOGICAL BLOCK LENGTH
                 00                // P_TYPE, PROT_EN 0
-                03                // LOGICAL BLOCKS PER PHYSICAL BLOCK EXPONENT
+                00                // LOGICAL BLOCKS PER PHYSICAL BLOCK EXPONENT
                 C000              // LBPME 1, LBPRZ 1, LOWEST ALIGNED LOGICAL BLOCK ADDRESS 0
                 """) + zeros(16)
         for length in 0...40 {

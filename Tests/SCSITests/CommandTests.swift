@@ -165,7 +165,7 @@ import Testing
 
     /// What this device type has not, and what is not served: INVALID COMMAND OPERATION CODE.
     @Test(arguments: [
-        "4D 00 00 00 00 00 00 00 FF 00",  // LOG SENSE
+        "4C 00 00 00 00 00 00 00 00 00",  // LOG SELECT
         "9C 00 00 00 00 00 00 00 00 00 00 00 00 01 00 00",  // WRITE ATOMIC (16)
         "C1 00 00 00 00 00 00 00 00 00", "FF 00 00 00 00 00",
         "46 00 00 00 00 00 00 00 18 00",  // GET CONFIGURATION

@@ -167,9 +167,9 @@ import Testing
                 == bytes(
                     """
                     00 B0 003C
-                    00                // WSNZ 0
+                    01                // WSNZ 1
                     FF                // MAXIMUM COMPARE AND WRITE LENGTH
-                    0008              // OPTIMAL TRANSFER LENGTH GRANULARITY: a physical block
+                    0008              // OPTIMAL TRANSFER LENGTH GRANULARITY: a page of 4096 bytes
                     00004000          // MAXIMUM TRANSFER LENGTH: 8 MiB
                     00000000          // OPTIMAL TRANSFER LENGTH: not reported
                     00000000          // MAXIMUM PREFETCH LENGTH: no limit
@@ -203,11 +203,19 @@ import Testing
                 == bytes(
                     """
                     00 B2 0004
-                    00           // THRESHOLD EXPONENT
+                    0B           // THRESHOLD EXPONENT: 2^11 blocks of 512 bytes are 1 MiB
                     E4           // LBPU, LBPWS, LBPWS10 1; LBPRZ 1; ANC_SUP, DP 0
                     02           // PROVISIONING TYPE: thin
                     00           // THRESHOLD PERCENTAGE
                     """))
+        for (blockLength, exponent): (UInt32, UInt8) in [(512, 11), (4096, 8)] {
+            var file = Fixture.unit(BlockGeometry(blockLengthBytes: blockLength, blockCount: 1024))
+            #expect(file.data("12 01 B2 00 FF 00")?[4] == exponent)
+            // A device with discard does not tell what it has left: no thresholds.
+            var device = Fixture.unit(
+                BlockGeometry(blockLengthBytes: blockLength, blockCount: 1024, reportsResources: false))
+            #expect(device.data("12 01 B2 00 FF 00")?[4] == 0)
+        }
     }
 
     @Test func longTextIsCutAndCleaned() {

@@ -91,7 +91,7 @@ import Testing
         #expect(MediaDecodeTests.decode(Self.block("09")) == .operation(.writeSame(Self.range, [.unmap, .noDataOut])))
         #expect(
             MediaDecodeTests.decode(Self.block("00", "00 00 00 00 00 1F FF F0", "00 00 00 00"))
-                == .operation(.writeSame(BlockRange(firstBlock: 0x1F_FFF0, blockCount: 0x10), [])))
+                == .failed(.invalidFieldInCDB(byte: 28)))
     }
 
     @Test func refusals() {

@@ -301,6 +301,20 @@ struct ReservationBench {
         #expect(bench.unit.attention(for: Bench.a) == .commandsClearedByAnotherInitiator)
     }
 
+    /// Found by simulation: whoever preempted itself was told that another initiator had cleared its commands.
+    @Test func preemptingOneself() {
+        for action in [4, 5] as [UInt8] {
+            var bench = Bench()
+            bench.register(Bench.a, 0xA)
+            bench.register(Bench.b, 0xA)
+            bench.out(1, type: 7, from: Bench.a, Bench.list(key: 0xA))
+            #expect(bench.out(action, type: 7, from: Bench.a, Bench.list(key: 0xA, action: 0xA)) == nil)
+            #expect(bench.unit.reservations.registrations.isEmpty && bench.unit.reservations.reservation == nil)
+            #expect(bench.unit.attention(for: Bench.a) == nil)
+            #expect(bench.victims == (action == 5 ? [Bench.b] : []))
+        }
+    }
+
     @Test func preemptingOthers() {
         var bench = Bench()
         bench.register(Bench.a, 0xA)
@@ -315,6 +329,25 @@ struct ReservationBench {
         // The reservation is what it was: only registrations went.
         #expect(bench.unit.reservations.reservation?.type == .writeExclusiveRegistrantsOnly)
         #expect(bench.unit.attention(for: Bench.b) == .registrationsPreempted)
+    }
+
+    /// Found by writing the simulation's model from the standard: it was told for some types only.
+    @Test func aChangeOfTypeIsToldToThoseWhoStay() {
+        for (before, after) in [(1, 3), (3, 1), (1, 6), (5, 1), (7, 3), (1, 1), (5, 5)] as [(UInt8, UInt8)] {
+            var bench = Bench()
+            bench.register(Bench.a, 0xA)
+            bench.register(Bench.b, 0xB)
+            bench.register(Bench.a2, 0xC)
+            bench.out(1, type: before, from: Bench.a, Bench.list(key: 0xA))
+            // Where all hold it, a key of 0 takes everybody else's place.
+            let wanted: UInt64 = before == 7 ? 0 : 0xA
+            #expect(bench.out(4, type: after, from: Bench.b, Bench.list(key: 0xB, action: wanted)) == nil)
+            #expect(bench.unit.attention(for: Bench.a) == .registrationsPreempted)
+            let told: UnitAttention? =
+                before == 7 ? .registrationsPreempted : before == after ? nil : .reservationsReleased
+            #expect(bench.unit.attention(for: Bench.a2) == told, "type \(before), then \(after)")
+            #expect(bench.unit.attention(for: Bench.b) == nil)
+        }
     }
 
     @Test func preemptingAllRegistrants() {

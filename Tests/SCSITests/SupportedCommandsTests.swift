@@ -60,9 +60,43 @@ import Testing
                 let isTheirs = code == 0x5E || code == 0x5F || code == 0x48 && isThin
                 let refused = answer.sense?.additionalSenseCode == (isTheirs && !known ? 0x2400 : 0x2000)
                 unit.mediumWorkEnded(failed: false)
-                #expect(refused != known, "operation code \(code), service action \(action)")
+                // WRITE SAME (32) is served, and listed on request only.
+                let isUnlisted = code == 0x7F && action == 0x0D
+                #expect(refused != (known || isUnlisted), "operation code \(code), service action \(action)")
             }
         }
+    }
+
+    /// The 32-byte commands are of type 2 protection; without it WRITE SAME (32) is served in a manner of our own.
+    @Test func writeSame32IsListedOnRequest() {
+        var unit = Fixture.unit()
+        #expect(!Self.entries(&unit).contains { $0.code == 0x7F })
+        let data = unit.data("A3 0C 02 7F 00 0D 00 00 FF FF 00 00")!
+        #expect(Array(data.prefix(6)) == bytes("00 05 0020  7F 04  // SUPPORT 5; CDB LENGTH 32"))
+        #expect(data.count == 36)
+    }
+
+    /// Where the server can keep its promise.
+    @Test func writeAtomic() {
+        var geometry = Fixture.geometry
+        geometry.maximumAtomicBlocks = 512
+        var unit = Fixture.unit(geometry)
+        #expect(unit.data("A3 0C 01 9C 00 00 00 00 FF FF 00 00")?.prefix(5) == bytes("00 03 0010 9C")[...])
+        #expect(unit.data("12 01 B0 00 FF 00")?[44..<64] == (bytes("00000200") + zeros(16))[...])
+        let range = BlockRange(firstBlock: 0x1234, blockCount: 0x200)
+        #expect(
+            unit.run("9C 08 00 00 00 00 00 00 12 34 00 00 02 00 00 00") == .media(.writeAtomic(range, .forceUnitAccess))
+        )
+        #expect(unit.run("9C 00 00 00 00 00 00 00 12 34 00 00 02 01 00 00").sense == .invalidFieldInCDB(byte: 12))
+        #expect(unit.run("9C 00 00 00 00 00 00 00 12 34 00 08 00 08 00 00").sense == .invalidFieldInCDB(byte: 10))
+        #expect(
+            unit.run("9C 20 00 00 00 00 00 00 12 34 00 00 00 08 00 00").sense == .invalidFieldInCDB(byte: 1, bit: 7))
+        #expect(
+            unit.run("9C 00 00 00 00 00 00 1F FF F9 00 00 00 08 00 00").sense
+                == .logicalBlockAddressOutOfRange(0x1F_FFF9))
+        let operation = MediaOperation.writeAtomic(range, [])
+        #expect(operation.isWrite && operation.forcesUnitAccess && operation.dataOutLengthBytes(geometry) == 0x40000)
+        #expect(operation.expectedDataOutFault(0x3FE00, geometry) == .invalidFieldInCommandInformationUnit)
     }
 
     @Test func oneCommandForEachListed() {

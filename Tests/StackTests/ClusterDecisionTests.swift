@@ -197,10 +197,9 @@ struct ClusterPlanningTests {
                 "write /etc/corosync/corosync.conf", "start corosync", "wait for quorum (with client0)",
                 "write /etc/dlm/dlm.conf",
                 "start dlm_controld (fencing is not configured: a lost client blocks the locks)", "start lvmlockd",
-                "wait for client0 to make volume group VG0", "start the lockspace of VG0",
-                "wait for client0 to make VG0/LV0", "activate VG0/LV0 shared",
-                "wait for client0 to make gfs2 client:gfs2",
-                "mount VG0/LV0 on /mnt",
+                "find volume group VG0, or wait for client0 to make it", "start the lockspace of VG0",
+                "find VG0/LV0, or wait for client0 to make it", "activate VG0/LV0 shared",
+                "find gfs2 client:gfs2, or wait for client0 to make it", "mount VG0/LV0 on /mnt",
             ])
     }
 

@@ -53,6 +53,33 @@ struct ScopeTests {
     }
 }
 
+@Suite("The kernel's own bound on queueing")
+struct QueueingBoundTests {
+    @Test("up sets it, a second up leaves it, down gives back what was there")
+    func setAndRestored() async throws {
+        let tree = try ClusterTree([MapTable.backstopFile: "17\n"])
+        let context = tree.context { program, _, _ in
+            Issue.record("\(program) was run")
+            return success("")
+        }
+        let (layer, scope) = (MapsLayer(context), try walkThroughScope(.volume("mpath0")))
+        func step(_ steps: [Step]) -> Step? { steps.first { $0.object == "dm_multipath" && $0.layer == .maps } }
+        let nothing = StackObservation()
+        #expect(try step(layer.stepsDown(scope, nothing)) == nil)
+        let bound = try #require(try layer.stepsUp(scope, nothing).first { $0.name.contains("queueing after 90 s") })
+        #expect(try await bound.run() == .changed)
+        #expect(tree.read(MapTable.backstopFile) == "90")
+        #expect(try !layer.stepsUp(scope, nothing).contains { $0.name.contains("queueing") })
+        // Another inventory's bound is no reason to forget what was there before attach.
+        try tree.write(MapTable.backstopFile, "45")
+        _ = try await layer.stepsUp(scope, nothing).first { $0.name.contains("queueing after") }?.run()
+        let back = try #require(step(try layer.stepsDown(scope, nothing)))
+        #expect(try await back.run() == .changed)
+        #expect(tree.read(MapTable.backstopFile) == "17")
+        #expect(try step(layer.stepsDown(scope, nothing)) == nil)
+    }
+}
+
 @Suite("Map tables")
 struct MapTableTests {
     private let paths: [MapTable.UsablePath] = [

@@ -137,6 +137,25 @@ struct StatusTests {
         #expect(unmounted.sentence == "/mnt: not there.")
     }
 
+    @Test("under systemd a shutdown that nothing prepares is a warning, and a prepared one is worth no line")
+    func shutdown() throws {
+        func report(_ state: ObjectState, _ detail: String) throws -> StatusReport {
+            var observation = try healthy()
+            observation.objects.append(
+                ObservedObject(
+                    layer: .sessions, name: "attach-shutdown.service", state: state, detail: detail,
+                    facts: ["kind": "aux"]))
+            return StatusReport(scope: try walkThroughScope(), observation: observation, wallSeconds: 1000)
+        }
+        let unprepared = try report(.absent, "nothing takes the stack down before this host goes down")
+        #expect(unprepared.exitCode == 1 && unprepared.next == "attach up")
+        #expect(
+            unprepared.sentence == "attach-shutdown.service: nothing takes the stack down before this host goes down.")
+        let prepared = try report(.present, "")
+        #expect(prepared.exitCode == 0)
+        #expect(!prepared.text(TextStyle(usesColour: false)).contains("attach-shutdown"))
+    }
+
     @Test("colours say the same, and only when they are wanted")
     func colours() throws {
         let report = try report()
@@ -224,6 +243,24 @@ struct RunTextTests {
         #expect(json["schema"]?.text == "attach.run/1")
         #expect(json["layers"]?.elements?.count == 2)
         #expect(json["result"]?.text == "done")
+    }
+
+    @Test("a plan by somebody who may not look has every layer, and does not say that anything is missing")
+    func planFromNothing() async throws {
+        for (client, making) in [
+            ("client0", "find or make volume group VG0 on mpath0, mpath1"),
+            ("client1", "find volume group VG0, or wait for client0 to make it"),
+        ] {
+            let scope = try StackScope(inventory: walkThrough(), clientName: client)
+            let layers = StackLayers.all(.ofNothing)
+            let observation = await Runner(layers: layers, scope: scope, journal: nil).observe()
+            let plan = Plan(scope: scope, layers: layers, observation: observation, caveat: "not looked at")
+            let names = plan.steps.map(\.name)
+            #expect(names.contains("start corosync") && names.contains(making))
+            #expect(names.last == "mount VG0/LV0 on /mnt")
+            #expect(plan.obstacles.isEmpty)
+            #expect(plan.text().contains("whether it is there can be seen once its maps are up"))
+        }
     }
 
     @Test("plan prints identifiers, the worst stall and the steps, and makes none")

@@ -43,6 +43,66 @@ extension StoragedTests {
             served.kill(SIGTERM)
         }
 
+        /// Initiators hear of it before the file system is full, each once; so does whoever looks at the status.
+        @Test func aFileSystemThatRunsLow() throws {
+            guard geteuid() == 0, let place = scene.tmpfs("low", options: "size=32m") else {
+                try Test.cancel("a small tmpfs needs root")
+            }
+            let port = freePort()
+            let served = try scene.serving([
+                "export", "\(place)/low.img", scene.path("roomy.img"), "--size", "64MiB", "--portal",
+                "127.0.0.1:\(port)",
+            ])
+            let names = served.output.split(whereSeparator: { " \n".contains($0) }).filter { $0.hasPrefix("iqn.") }
+                .map(String.init)
+            try #require(names.count == 2)
+            let sessions = try ["a", "b"].map {
+                try RawSession(port: port, targetName: names[0], initiatorName: "iqn.2026-01.net.example:\($0)")
+            }
+            let roomy = try RawSession(port: port, targetName: names[1], initiatorName: "iqn.2026-01.net.example:c")
+            sessions.forEach { $0.settle() }
+            roomy.settle()
+            func told(_ session: RawSession) -> UInt16? {
+                let result = session.execute([0, 0, 0, 0, 0, 0])
+                return result?.status == 2 ? result?.additionalSense : nil
+            }
+            func fill(from first: UInt32) -> RawResult? {
+                for number in first..<600 {
+                    let result = sessions[0].write(lba: number * 128, [UInt8](repeating: 9, count: 65536))
+                    if result?.status != 0, result?.senseKey != 6 { return result }
+                }
+                return nil
+            }
+            // 10 % of 32 MiB are 3.2: with 2 MiB left it is told, within two looks of 5 s.
+            for number in 0..<480 as Range<UInt32> {
+                #expect(sessions[0].write(lba: number * 128, [UInt8](repeating: 9, count: 65536))?.status == 0)
+            }
+            for session in sessions {
+                #expect(eventually(seconds: 15) { told(session) == 0x3807 })
+                #expect(told(session) == nil, "once")
+            }
+            let status = scene.storaged(["status", "--socket", scene.path("control.sock")])
+            #expect(status.waitForEnd(seconds: 20) == 1)
+            #expect(status.output.contains("space runs low below low"), "\(status.output)")
+            // Available and used, in MiB.
+            let page = sessions[0].execute([0x4d, 0, 0x4c, 0, 0, 0, 0, 0, 28, 0], reads: 28)?.data ?? []
+            #expect(page.count == 28 && page[11] <= 2 && page[23] == 30, "\(page)")
+            // Full; the other unit is none the worse.
+            let refused = try #require(fill(from: 480))
+            #expect(refused.senseKey == 7 && refused.additionalSense == 0x2707)
+            roomy.works()
+            #expect(told(roomy) == nil)
+            // Room again, and low again: another crossing. 16 MiB from block 0 on.
+            let descriptor: [UInt8] = [0, 22, 0, 16, 0, 0, 0, 0] + [UInt8](repeating: 0, count: 8) + [0, 0, 0x80, 0]
+            let list = descriptor + [0, 0, 0, 0]
+            #expect(sessions[0].execute([0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0], writing: list)?.status == 0)
+            #expect(eventually(seconds: 15) { !scene.status().contains("\"isLowOnSpace\" : true") })
+            #expect(fill(from: 0) != nil)
+            #expect(eventually(seconds: 15) { told(sessions[1]) == 0x3807 })
+            #expect(!served.hasEnded)
+            served.kill(SIGTERM)
+        }
+
         @Test func writesThatFail() throws {
             guard unsafe access("/usr/bin/prlimit", X_OK) == 0 else { try Test.cancel("prlimit is missing") }
             // A limit on the size of files that this process writes: beyond it the kernel answers EFBIG.

@@ -111,6 +111,22 @@ import Testing
         #expect(throws: TestSession.LoginFailed.self) { try Self.session(host, volume: 1) }
     }
 
+    /// A copy does not wait for a SANITIZE of its destination, or its session would stand in the way of the initiator's next
+    /// login for as long as that takes.
+    @Test func ontoAUnitThatIsBeingSanitized() throws {
+        let host = try Host(volumes: 2)
+        let (first, second) = (try Self.session(host), try Self.session(host, volume: 1))
+        #expect(first.write(block: 0, pattern(4096))?.isGood == true)
+        let list: [UInt8] = [0x1f, 0, 0, 1, 0x11]
+        #expect(second.execute([0x48, 0x81, 0, 0, 0, 0, 0, 0, 5, 0], writing: list)?.isGood == true)
+        let units = [Self.wwid(host, 0), Self.wwid(host, 1)]
+        let outcome = try #require(Self.copy(first, units, from: 0, to: 0, blocks: 8))
+        #expect(outcome.status == 2 && outcome.senseKey == 0x0a && outcome.additionalSense == 0x0d01)
+        #expect(second.execute([0x00])?.additionalSense == 0x041b, "it goes on")
+        #expect(first.works())
+        #expect(eventually { second.execute([0x00])?.isGood == true })
+    }
+
     @Test func beyondTheEnd() throws {
         let host = try Host()
         let session = try Self.session(host)

@@ -45,22 +45,25 @@ struct ManagementTests {
     func logicalUnitReset() throws {
         let host = try Host()
         let (session, _, _) = try waiting(host, isid: 1)
-        let (other, _, r2t) = try waiting(host, isid: 2)
+        let (other, tag, r2t) = try waiting(host, isid: 2)
         #expect(session.manage(.logicalUnitReset) == .functionComplete)
         #expect(host.payloadBytes == 0)
         other.answer(r2t, pattern(4096))
+        #expect(other.finish(tag)?.status == 0x40, "TASK ABORTED, once the data that it was asked for is over")
         #expect(session.settle() == [0x2903])
         #expect(other.settle() == [0x2903])
         #expect(session.read(block: 0, blocks: 8)?.data == [UInt8](repeating: 0, count: 4096))
         #expect(session.works() && other.works(seed: 2))
     }
 
-    @Test("CLEAR TASK SET is told to the others")
+    @Test("CLEAR TASK SET is told to the others, whose tasks end with TASK ABORTED")
     func clearTaskSet() throws {
         let host = try Host()
         let (session, _, _) = try waiting(host, isid: 1)
-        let (other, _, _) = try waiting(host, isid: 2)
+        let (other, tag, r2t) = try waiting(host, isid: 2)
         #expect(session.manage(.clearTaskSet) == .functionComplete)
+        other.answer(r2t, pattern(4096))
+        #expect(other.finish(tag)?.status == 0x40)
         #expect(session.settle() == [] && other.settle() == [0x2f00])
         #expect(eventually { host.payloadBytes == 0 })
     }

@@ -30,6 +30,32 @@ struct ReloadTests {
         #expect(third.works() && load.goesOn() && load.stop())
     }
 
+    @Test("a unit that goes tells its sessions so, and asks them to log out, before it goes")
+    func goodbye() throws {
+        let host = try Host(volumes: 2)
+        let name = host.configuration.targets[1].name
+        let (session, other) = (
+            try TestSession(port: host.port, target: name), try TestSession(port: host.port, target: host.target)
+        )
+        session.settle()
+        other.settle()
+        #expect(session.execute([0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0], reads: 16)?.data.count == 16)
+        var configuration = host.configuration
+        configuration.targets.remove(at: 1)
+        let (server, new) = (host.server, configuration)
+        let change = Background { _ = try? server.apply(new, goodbyeSeconds: 30) }
+        let message = AsyncMessage(header: try #require(session.next(.asyncMessage)).header)
+        #expect(message.event == .logoutRequest)
+        #expect(session.settle() == [0x3f0e])
+        // LUN LIST LENGTH 0, and no list.
+        #expect(
+            session.execute([0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0], reads: 16)?.data
+                == [UInt8](repeating: 0, count: 8))
+        #expect(session.logOut() == .success)
+        change.wait()
+        #expect(other.settle() == [] && other.works())
+    }
+
     @Test("nothing changed is nothing done")
     func nothing() throws {
         let host = try Host()

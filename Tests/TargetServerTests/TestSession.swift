@@ -262,12 +262,19 @@ final class TestSession {
         execute(CDB.write16(block, UInt32(data.count / 512)), writing: data, immediateBytes: immediateBytes)
     }
 
-    /// Whether what is written there is read back.
+    /// Whether what is written there is read back; what went wrong stands in the test's output.
     func works(block: UInt64 = 0, bytes: Int = 4096, seed: UInt8 = 1) -> Bool {
         let data = pattern(bytes, seed: seed)
-        guard write(block: block, data)?.isGood == true else { return false }
-        guard let back = read(block: block, blocks: UInt32(bytes / 512)) else { return false }
-        return back.isGood && back.data == data
+        let written = write(block: block, data)
+        guard written?.isGood == true else {
+            print("write of \(bytes) bytes at block \(block): \(written.map { "\($0)" } ?? "the connection ended")")
+            return false
+        }
+        let back = read(block: block, blocks: UInt32(bytes / 512))
+        if back?.isGood != true {
+            print("read of \(bytes) bytes at block \(block): \(back.map { "\($0)" } ?? "the connection ended")")
+        }
+        return back?.isGood == true && back?.data == data
     }
 }
 

@@ -77,7 +77,7 @@ package struct ClusterDaemon: Sendable {
             try context.noteDaemon(name, nil)
             return .alreadyThere
         }
-        if context.folders.systemdRuns {
+        if context.folders.systemdRuns, await !ServiceManager(context).waitsForUs() {
             try await context.commands.run("systemctl", ["stop", unit], deadlineSeconds: deadlineSeconds)
         } else if let ask {
             try await ask()

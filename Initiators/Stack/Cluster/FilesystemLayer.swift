@@ -114,7 +114,8 @@ public struct FilesystemLayer: Layer {
                 let work = Work(filesystem: filesystem, group: group, volume: volume, scope: scope, context: context)
                 let verb = VolumeGroupLayer.makingVerb(group, observation)
                 steps.append(
-                    scope.isFirstClient ? makeStep(work, verb: verb, index * 2 + 1) : waitStep(work, index * 2 + 1))
+                    scope.isFirstClient
+                        ? makeStep(work, verb: verb, index * 2 + 1) : waitStep(work, observation, index * 2 + 1))
             }
             steps.append(mountStep(filesystem, group, volume, scope, index * 2 + 2))
         }
@@ -130,10 +131,12 @@ public struct FilesystemLayer: Layer {
         ) { try await work.make() }
     }
 
-    private func waitStep(_ work: Work, _ number: Int) -> Step {
+    private func waitStep(_ work: Work, _ observation: StackObservation, _ number: Int) -> Step {
         let founder = work.scope.inventory.foundingClient?.name ?? "the first client"
         return Step(
-            layer: .filesystem, name: "wait for \(founder) to make gfs2 \(work.filesystem.lockTable)",
+            layer: .filesystem,
+            name: VolumeGroupLayer.waitingName(
+                "gfs2 \(work.filesystem.lockTable)", founder, work.group, observation),
             object: work.filesystem.mountPoint, deadlineSeconds: VolumeGroupLayer.creationDeadlineSeconds + 60,
             group: number
         ) { try await work.wait(for: founder) }

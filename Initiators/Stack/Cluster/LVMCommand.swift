@@ -67,8 +67,9 @@ package enum LVMCommand {
     /// The last line of an LVM command's words that is no warning, without LVM's indent.
     package static func reason(_ result: CommandResult) -> String {
         let lines = result.standardError.split(whereSeparator: \.isNewline).map { $0.trimmingBlanks() }
-        return lines.last { !$0.isEmpty && !$0.hasPrefix("WARNING") && !$0.contains("without a lock") }
-            ?? result.lastWords
+        let reason = lines.last { !$0.isEmpty && !$0.hasPrefix("WARNING") && !$0.contains("without a lock") }
+        guard let reason else { return result.lastWords }
+        return reason.hasSuffix(".") ? String(reason.dropLast()) : reason
     }
 }
 

@@ -37,6 +37,12 @@ package struct LogicalVolumeDevice: Sendable, Equatable {
         ["/dev/\(kernelName)", "/dev/mapper/\(group.mapName(of: volume))", "/dev/\(group.name)/\(volume.name)"]
     }
 
+    /// Who keeps it busy after it was unmounted here: processes that have it mounted in a namespace of their own.
+    package func usersElsewhere(_ files: HostFiles) -> [String] {
+        guard let device = DeviceNumber(number) else { return [] }
+        return ProcessTable(files: files).holders(inOtherNamespaces: device).map(\.description)
+    }
+
     /// Who keeps it busy: mounts, other devices on top, processes.
     package func users(_ group: VolumeGroup, _ volume: LogicalVolume, _ files: HostFiles) -> [String] {
         var users: [String] = []

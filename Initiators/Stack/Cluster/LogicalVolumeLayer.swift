@@ -145,7 +145,7 @@ public struct LogicalVolumeLayer: Layer {
                 let hasFilesystem = Self.filesystem(on: group, volume, scope.inventory) != nil
                 if isUnformatted || (object.facts["made"] == nil && hasFilesystem) { continue }
             } else if object.facts["made"] == nil || isUnformatted {
-                steps.append(waitStep(group, volume, scope, index * 2))
+                steps.append(waitStep(group, volume, scope, observation, index * 2))
             }
             steps.append(activateStep(group, volume, scope, index * 2 + 1))
         }
@@ -174,12 +174,15 @@ public struct LogicalVolumeLayer: Layer {
         }
     }
 
-    private func waitStep(_ group: VolumeGroup, _ volume: LogicalVolume, _ scope: StackScope, _ number: Int) -> Step {
+    private func waitStep(
+        _ group: VolumeGroup, _ volume: LogicalVolume, _ scope: StackScope, _ observation: StackObservation,
+        _ number: Int
+    ) -> Step {
         let (context, inventory) = (context, scope.inventory)
         let name = Self.name(group, volume)
         let founder = inventory.foundingClient?.name ?? "the first client"
         return Step(
-            layer: .volume, name: "wait for \(founder) to make \(name)", object: name,
+            layer: .volume, name: VolumeGroupLayer.waitingName(name, founder, group, observation), object: name,
             deadlineSeconds: VolumeGroupLayer.creationDeadlineSeconds + 30, group: number
         ) {
             var waited = false
@@ -252,7 +255,7 @@ public struct LogicalVolumeLayer: Layer {
         let vector = LVMCommand.arguments("lvchange", devices: LVMCommand.devices(group, inventory), ["-an", object])
         let result = try await context.commands.run("lvm", vector, deadlineSeconds: 45)
         guard result.isSuccess else {
-            let users = device.users(group, volume, context.files)
+            let users = device.users(group, volume, context.files) + device.usersElsewhere(context.files)
             throw StackError(
                 users.isEmpty ? .failed : .busy, object: object,
                 cause: users.isEmpty

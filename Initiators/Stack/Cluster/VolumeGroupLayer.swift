@@ -174,7 +174,7 @@ public struct VolumeGroupLayer: Layer {
                 steps.append(
                     scope.isFirstClient
                         ? makeStep(group, scope, verb: Self.makingVerb(group, observation), index * 2)
-                        : waitStep(group, scope, index * 2))
+                        : waitStep(group, scope, observation, index * 2))
             }
             if scope.isFirstClient == false || object.facts["made"] == "yes" {
                 steps.append(lockStartStep(group, scope, index * 2 + 1))
@@ -208,6 +208,14 @@ public struct VolumeGroupLayer: Layer {
     /// `make`, or, for a plan made while nobody can know whether it is there, `find or make`.
     static func makingVerb(_ group: VolumeGroup, _ observation: StackObservation) -> String {
         observation.object(.volumeGroup, group.name)?.facts["made"] == "unknown" ? "find or make" : "make"
+    }
+
+    /// `wait for client0 to make X`, or, for a plan made while nobody can know whether it is there, `find X, or wait ...`.
+    static func waitingName(
+        _ what: String, _ founder: String, _ group: VolumeGroup, _ observation: StackObservation
+    ) -> String {
+        makingVerb(group, observation) == "make"
+            ? "wait for \(founder) to make \(what)" : "find \(what), or wait for \(founder) to make it"
     }
 
     private func makeStep(_ group: VolumeGroup, _ scope: StackScope, verb: String, _ number: Int) -> Step {
@@ -259,11 +267,14 @@ public struct VolumeGroupLayer: Layer {
         }
     }
 
-    private func waitStep(_ group: VolumeGroup, _ scope: StackScope, _ number: Int) -> Step {
+    private func waitStep(
+        _ group: VolumeGroup, _ scope: StackScope, _ observation: StackObservation, _ number: Int
+    ) -> Step {
         let (context, inventory) = (context, scope.inventory)
         let founder = inventory.foundingClient?.name ?? "the first client"
         return Step(
-            layer: .volumeGroup, name: "wait for \(founder) to make volume group \(group.name)", object: group.name,
+            layer: .volumeGroup,
+            name: Self.waitingName("volume group \(group.name)", founder, group, observation), object: group.name,
             deadlineSeconds: Self.creationDeadlineSeconds + 30, group: number
         ) {
             var waited = false

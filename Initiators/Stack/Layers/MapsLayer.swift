@@ -157,6 +157,13 @@ public struct MapsLayer: Layer {
             layer: .maps, name: "let the kernel end queueing after \(seconds) s", object: "dm_multipath",
             deadlineSeconds: 10, group: 1
         ) {
+            // The parameter is the host's, and somebody else may have set it: down gives it back.
+            if let before = context.files.number(MapTable.backstopFile),
+                !fileExists(context.folders.queueingBoundBefore)
+            {
+                try makeFolder(context.folders.run)
+                try writeFileAtomically(context.folders.queueingBoundBefore, "\(before)\n")
+            }
             do throws(HostDeviceError) {
                 try context.files.write(MapTable.backstopFile, "\(seconds)")
             } catch {
@@ -330,15 +337,18 @@ public struct MapsLayer: Layer {
             guard let uuid = object.facts["uuid"] else { continue }
             steps.append(remove(object.name, uuid: uuid, ownedName: object.facts["owned_name"] ?? object.name))
         }
-        let backstop = MapTable.backstopSeconds(scope.inventory.volumes)
-        if backstop > 0, context.files.number(MapTable.backstopFile) == UInt64(backstop) {
+        if fileExists(context.folders.queueingBoundBefore) {
             let context = context
             steps.append(
                 Step(
                     layer: .maps, name: "set the kernel's queueing bound back", object: "dm_multipath",
                     deadlineSeconds: 10, group: 1
                 ) {
-                    try? context.files.write(MapTable.backstopFile, "0")
+                    let before = readTextFile(context.folders.queueingBoundBefore).flatMap {
+                        UInt64($0.trimmingBlanks())
+                    }
+                    try? context.files.write(MapTable.backstopFile, "\(before ?? 0)")
+                    removeFile(context.folders.queueingBoundBefore)
                     return .changed
                 })
         }

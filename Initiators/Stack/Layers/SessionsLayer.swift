@@ -17,7 +17,7 @@ public struct SessionsLayer: Layer {
 
     // MARK: - Looking
 
-    /// One object a wanted session (`10.77.0.21:3260 mpath0`), then leftovers, then `iscsid` and the monitor.
+    /// One object a wanted session (`10.77.0.21:3260 mpath0`), then leftovers, then `iscsid`, the monitor and the shutdown unit.
     public func observe(_ scope: StackScope) async -> [ObservedObject] {
         let sessions = ISCSISession.all(files: context.files)
         let interface = ISCSIAdmin.interfaceName(scope.inventory)
@@ -49,6 +49,7 @@ public struct SessionsLayer: Layer {
         var monitor = MonitorService(context).observe(scope)
         monitor.layer = .sessions
         objects.append(monitor)
+        if let shutdown = await ServiceManager(context).observe() { objects.append(shutdown) }
         if hasInterface(interface) {
             objects.append(
                 ObservedObject(
@@ -166,7 +167,7 @@ public struct SessionsLayer: Layer {
         }
     }
 
-    /// Module, daemon, interface record, then all logins at once. A login may fail: `verifyUp` counts what is left.
+    /// Shutdown unit, module, daemon, interface record, then all logins at once. A login may fail: `verifyUp` counts what is left.
     public func stepsUp(_ scope: StackScope, _ observation: StackObservation) throws -> [Step] {
         let interface = ISCSIAdmin.interfaceName(scope.inventory)
         var steps: [Step] = []
@@ -181,6 +182,7 @@ public struct SessionsLayer: Layer {
             guard object?.facts["session"] == nil else { continue }
             logins.append(login(path, scope))
         }
+        if let step = ServiceManager(context).guardStep(observation, group: 0) { steps.append(step) }
         if let step = context.moduleStep(.sessions, ["iscsi_tcp"], group: 0) { steps.append(step) }
         if observation.object(.sessions, "iscsid")?.state != .present { steps.append(startDaemon()) }
         guard !logins.isEmpty else { return steps }
@@ -359,7 +361,8 @@ public struct SessionsLayer: Layer {
 
     // MARK: - Down
 
-    /// All logouts at once, then what is left of records, then the monitor, then iscsid where it is ours to end.
+    /// All logouts at once, then what is left of records, then the monitor, then iscsid where it is ours to end, then the shutdown
+    /// unit.
     public func stepsDown(_ scope: StackScope, _ observation: StackObservation) throws -> [Step] {
         let interface = ISCSIAdmin.interfaceName(scope.inventory)
         var steps: [Step] = []
@@ -394,6 +397,7 @@ public struct SessionsLayer: Layer {
         }
         if let step = MonitorService(context).stopStep(observation, group: 2) { steps.append(step) }
         if let step = stopDaemon(observation) { steps.append(step) }
+        if let step = ServiceManager(context).releaseStep(observation, group: 4) { steps.append(step) }
         return steps
     }
 
@@ -463,11 +467,12 @@ public struct SessionsLayer: Layer {
                 try context.noteDaemon("iscsid", nil)
                 return .alreadyThere
             }
-            if started == 0 {
+            let isService = started == 0
+            if isService, await !ServiceManager(context).waitsForUs() {
                 try await context.commands.check("systemctl", ["stop", "iscsid.service"], deadlineSeconds: 25)
             } else {
                 let running = DaemonProcess.named("iscsid")
-                let ours = started == Self.aboutToStart ? running : running.filter { $0 == started }
+                let ours = isService || started == Self.aboutToStart ? running : running.filter { $0 == started }
                 for pid in ours where await !DaemonProcess.end(pid) {
                     throw StackError(
                         .failed, object: "iscsid", cause: "process \(pid) does not end",

@@ -67,9 +67,7 @@ struct MonitorService: Sendable {
             try makeFolder(context.folders.run)
             var pid: Int32?
             if context.folders.systemdRuns {
-                try writeFileAtomically(unitFile, Self.unitText(context.monitorCommand))
-                try await context.commands.check("systemctl", ["daemon-reload"], deadlineSeconds: 20)
-                try await context.commands.check("systemctl", ["start", Self.unitName], deadlineSeconds: 30)
+                try await ServiceManager(context).start(Self.unitName, Self.unitText(context.monitorCommand))
             } else {
                 pid = try await context.commands.startDaemon(
                     program, Array(context.monitorCommand.dropFirst()), logFile: context.folders.monitorLogFile)
@@ -101,8 +99,8 @@ struct MonitorService: Sendable {
         ) {
             if hasUnit {
                 try await context.commands.check("systemctl", ["stop", Self.unitName], deadlineSeconds: 20)
+                // systemd forgets a unit that does not run and has no file.
                 removeFile(unitFile)
-                try await context.commands.check("systemctl", ["daemon-reload"], deadlineSeconds: 20)
             }
             if let holder = RunLock.holder(path: context.folders.monitorLockFile) {
                 guard await DaemonProcess.end(holder.pid) else {
@@ -124,29 +122,25 @@ struct MonitorService: Sendable {
 
     /// The systemd unit that runs the monitor.
     static func unitText(_ command: [String]) -> String {
-        // systemd's own quoting: double quotes, with % and $ doubled.
-        let words = command.map { word in
-            "\"" + word.map { $0 == "%" || $0 == "$" ? "\($0)\($0)" : String($0) }.joined() + "\""
-        }
-        return """
-            [Unit]
-            Description=Path daemon of the multipath maps that attach made
-            Documentation=man:attach(8)
-            DefaultDependencies=no
-            After=iscsid.service systemd-udevd.service
-            Before=remote-fs-pre.target
+        """
+        [Unit]
+        Description=Path daemon of the multipath maps that attach made
+        Documentation=man:attach(8)
+        DefaultDependencies=no
+        After=iscsid.service systemd-udevd.service
+        Before=remote-fs-pre.target
 
-            [Service]
-            Type=notify
-            ExecStart=\(words.joined(separator: " "))
-            ExecReload=/bin/kill -HUP $MAINPID
-            Restart=on-failure
-            RestartSec=1
-            WatchdogSec=30
-            OOMScoreAdjust=-900
-            KillMode=process
+        [Service]
+        Type=notify
+        ExecStart=\(ServiceManager.commandLine(command))
+        ExecReload=/bin/kill -HUP $MAINPID
+        Restart=on-failure
+        RestartSec=1
+        WatchdogSec=30
+        OOMScoreAdjust=-900
+        KillMode=process
 
-            """
+        """
     }
 }
 

@@ -86,6 +86,9 @@ public struct Plan: Sendable {
             }
             lines += table.lines(indent: "  ")
         }
+        if steps.contains(where: { $0.name.hasPrefix("find ") }) {
+            lines.append("  find: whether it is there can be seen once its maps are up; what is there is used as it is")
+        }
         for obstacle in obstacles { lines.append("  \(obstacle.layer.rawValue): \(obstacle.error)") }
         return lines.joined(separator: "\n")
     }

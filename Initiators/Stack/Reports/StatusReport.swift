@@ -62,6 +62,9 @@ public struct StatusReport: Sendable {
             + [
                 observation.object(.maps, MonitorService.objectName), observation.object(.sessions, "iscsid"),
             ].compactMap { $0 }
+            // Worth a line only where it is not as it should be.
+            + [observation.object(.sessions, ServiceManager.objectName)].compactMap { $0 }
+            .filter { $0.state != .present }
         (verdict, sentence, next) = Judgement(scope, observation, wallSeconds).verdict
     }
 
@@ -192,7 +195,8 @@ private struct Judgement {
             return (.degraded, "\(label(object)): \(object.detail).", "attach down, then attach up")
         }
         let daemons = observation.objects.filter {
-            $0.facts["kind"] == "aux" && ["monitor", "iscsid"].contains($0.name)
+            $0.facts["kind"] == "aux"
+                && [MonitorService.objectName, "iscsid", ServiceManager.objectName].contains($0.name)
         }
         if let object = daemons.first(where: { $0.state != .present }) {
             let what = object.detail.isEmpty ? "not running" : object.detail

@@ -408,10 +408,13 @@ public struct FullFeatureConnection: ~Copyable {
         switch table[index].state {
         case .free: return false
         case .responding: return false
-        case .aborted: return true
+        case .aborted:
+            // Its own initiator aborts it now, and wants to hear no more of it.
+            table[index].statusOfAbort = 0
+            return true
         default: break
         }
-        output.removeAll(of: index, release: release)
+        _ = output.removeAll(of: index, release: release)
         held.removeAll { $0.task == index }
         if deviceServerBusy {
             table[index].state = .aborted
@@ -421,10 +424,34 @@ public struct FullFeatureConnection: ~Copyable {
         return true
     }
 
-    /// Frees the place of an aborted task, whose last work in flight has ended.
+    /// The same for a task that another initiator ended: its own initiator is told, by `status` (TASK ABORTED). With
+    /// `deviceServerBusy` it is told by `forget`. A task whose answer is decided already keeps that; then this returns false.
+    public mutating func abort(
+        _ index: TaskIndex, status: UInt8, deviceServerBusy: Bool, release: (PayloadReference) -> Void
+    ) -> Bool {
+        switch table[index].state {
+        case .free, .responding, .draining: return false
+        case .aborted: return true
+        case .new, .collecting, .executing: break
+        }
+        // An R2T that was not sent brings no data that the response would have to wait for.
+        if output.removeAll(of: index, release: release) { table[index].solicitedEnd = 0 }
+        if deviceServerBusy {
+            table[index].state = .aborted
+            table[index].statusOfAbort = status
+        } else {
+            respond(index, status: status, sense: RawSpan())
+        }
+        return true
+    }
+
+    /// Frees the place of an aborted task, whose last work in flight has ended, once its initiator has been told where it
+    /// has to be.
     public mutating func forget(_ index: TaskIndex) {
         precondition(table[index].state == .aborted, "only an aborted task is forgotten")
-        free(index)
+        let status = table[index].statusOfAbort
+        if status == 0 { return free(index) }
+        respond(index, status: status, sense: RawSpan())
     }
 
     private mutating func free(_ index: TaskIndex) {

@@ -77,11 +77,14 @@ struct OutputQueue {
         }
     }
 
-    /// Takes out every item of a task that is not under way; gives their buffers to `release`.
-    mutating func removeAll(of task: TaskIndex, release: (PayloadReference) -> Void) {
+    /// Takes out every item of a task that is not under way; gives their buffers to `release`. Returns whether there was an
+    /// R2T among them.
+    mutating func removeAll(of task: TaskIndex, release: (PayloadReference) -> Void) -> Bool {
         var kept = ContiguousArray<OutputItem>()
+        var hadR2T = false
         for item in items[head...] {
             if item.kind != .ready, item.task == task {
+                if item.kind == .r2t { hadR2T = true }
                 if item.pdu.payload != .none { release(item.pdu.payload) }
             } else {
                 kept.append(item)
@@ -89,6 +92,7 @@ struct OutputQueue {
         }
         items = kept
         head = 0
+        return hadR2T
     }
 
     /// Empties the queue; gives the buffers to `release`.

@@ -48,7 +48,8 @@ public struct Task: BitwiseCopyable, Sendable {
         case draining
         /// The response is in the output queue.
         case responding
-        /// Aborted, while the device server still has work of it in flight: no response will be sent.
+        /// Aborted, while the device server still has work of it in flight. No response will be sent, unless another
+        /// initiator did it: see `statusOfAbort`.
         case aborted
     }
 
@@ -62,6 +63,8 @@ public struct Task: BitwiseCopyable, Sendable {
     public internal(set) var expectsDataIn = false
     /// Whether data of it arrived with a wrong digest.
     public internal(set) var dataDigestFailed = false
+    /// In `.aborted`: the status that its initiator gets once the last work has ended; 0 for none.
+    var statusOfAbort: UInt8 = 0
     /// Whether unsolicited Data-Out PDUs follow.
     var unsolicitedFollows = false
     /// Counts this place's uses, so that a tag of an earlier one is recognised.

@@ -204,10 +204,11 @@ struct ReservationEditor {
             state.registrations.removeAll { $0.nexus == each }
             if each != nexus { tell(each, .registrationsPreempted) }
         }
-        if aborts { victims = Set(removed) }
+        // Where all registrants hold it, one may preempt itself: nobody else has cleared its commands.
+        if aborts { victims = Set(removed.filter { $0 != nexus }) }
         if let replacement {
-            // Registrants that stay learn that what they relied on has changed (SPC-4 5.13.11.2.5).
-            if let former = old.reservation, former.type != replacement.type, former.type.includesRegistrants {
+            // Registrants that stay learn that the type has changed, whatever it was (SPC-4 5.13.11.2.4.3 f).
+            if let former = old.reservation, former.type != replacement.type {
                 tellRegistrants(.reservationsReleased)
             }
             state.reservation = replacement

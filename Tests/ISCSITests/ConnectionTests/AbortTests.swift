@@ -78,6 +78,39 @@ struct AbortTests {
         #expect(harness.receive(harness.command(2)).task == index)
     }
 
+    @Test("a task that another initiator ended is answered with TASK ABORTED, when nothing of it can arrive any more")
+    func byOther() throws {
+        let harness = Harness()
+        // One that waits for the device server alone, and one whose R2T has not been sent.
+        let executing = try harness.admit(harness.command(1), moves: 0)
+        let unasked = try harness.admit(harness.command(2, writes: 8192), wants: 8192)
+        _ = harness.solicit(unasked, upToBytes: 8192)
+        #expect(harness.abortByOther(executing) && harness.abortByOther(unasked))
+        #expect(harness.drain().map { $0.header[.status] } == [0x40, 0x40])
+        #expect(harness.tasksInFlight == 0)
+        // One whose data is under way.
+        let asked = try harness.admit(harness.command(3, writes: 8192), wants: 8192)
+        let r2t = harness.solicit(asked, upToBytes: 8192)
+        #expect(r2t > 0 && harness.drain().count == 1)
+        #expect(harness.abortByOther(asked) && harness.drain().isEmpty)
+        #expect(!harness.abortByOther(asked), "its answer is decided")
+    }
+
+    @Test("with work in flight TASK ABORTED comes after it; not when its own initiator aborts it in between")
+    func byOtherWhileBusy() throws {
+        let harness = Harness()
+        let first = try harness.admit(harness.command(1), moves: 0)
+        let second = try harness.admit(harness.command(2), moves: 0)
+        #expect(harness.abortByOther(first, busy: true) && harness.abortByOther(second, busy: true))
+        #expect(harness.drain().isEmpty)
+        #expect(harness.abort(second, busy: true))
+        harness.machine.forget(first)
+        harness.machine.forget(second)
+        let pdus = harness.drain()
+        #expect(pdus.map(\.header.initiatorTaskTag) == [InitiatorTaskTag(1)])
+        #expect(pdus.map { $0.header[.status] } == [0x40] && harness.tasksInFlight == 0)
+    }
+
     @Test("discarding the output gives every buffer back once")
     func discard() throws {
         let harness = Harness { $0.maximumSendBytes = 512 }

@@ -125,6 +125,14 @@ final class Harness {
         return result
     }
 
+    /// As another initiator ends it.
+    func abortByOther(_ index: TaskIndex, busy: Bool = false) -> Bool {
+        var back: [PayloadReference] = []
+        let result = machine.abort(index, status: 0x40, deviceServerBusy: busy) { back.append($0) }
+        for payload in back { takeBack(payload) }
+        return result
+    }
+
     func discardOutput() {
         var back: [PayloadReference] = []
         machine.discardOutput { back.append($0) }
