@@ -99,6 +99,9 @@ let package = Package(
             name: "iscsi-load", dependencies: ["ISCSI", histogram, argumentParser], path: "Tests/Benchmarks/iscsi-load",
             swiftSettings: house),
         .executableTarget(
+            name: "rogue", dependencies: ["ISCSI", argumentParser, crypto], path: "Tests/RackLab/rogue",
+            swiftSettings: house),
+        .executableTarget(
             name: "block-stamp", dependencies: ["CLinux", argumentParser], path: "Tests/RackLab/block-stamp",
             swiftSettings: house, linkerSettings: standalone),
     ]

@@ -77,6 +77,10 @@ public struct ISCSISession: Hashable, Sendable {
     public var isid: String?
     /// The target session identifying handle, where the driver shows it.
     public var tsih: String?
+    /// The name we proved by CHAP at login; nil for a session without. Only root can see it.
+    public var chapName: String?
+    /// The name the target had to prove by CHAP; nil where it had to prove none.
+    public var targetChapName: String?
     /// State.
     public var state: State
     /// How long commands wait for a lost connection before they fail; nil when the kernel says `off` (for ever).
@@ -93,9 +97,9 @@ public struct ISCSISession: Hashable, Sendable {
     /// From its parts, for tests and simulations.
     public init(
         number: Int, targetName: String, targetPortalGroupTag: Int? = nil, initiatorName: String? = nil,
-        interfaceName: String? = nil, isid: String? = nil, tsih: String? = nil, state: State,
-        recoveryTimeoutSeconds: Int? = nil, hostNumber: Int, connections: [ISCSIConnection], devices: [SCSIDevice],
-        folder: String
+        interfaceName: String? = nil, isid: String? = nil, tsih: String? = nil, chapName: String? = nil,
+        targetChapName: String? = nil, state: State, recoveryTimeoutSeconds: Int? = nil, hostNumber: Int,
+        connections: [ISCSIConnection], devices: [SCSIDevice], folder: String
     ) {
         self.number = number
         self.targetName = targetName
@@ -104,6 +108,8 @@ public struct ISCSISession: Hashable, Sendable {
         self.interfaceName = interfaceName
         self.isid = isid
         self.tsih = tsih
+        self.chapName = chapName
+        self.targetChapName = targetChapName
         self.state = state
         self.recoveryTimeoutSeconds = recoveryTimeoutSeconds
         self.hostNumber = hostNumber
@@ -145,6 +151,8 @@ public struct ISCSISession: Hashable, Sendable {
         interfaceName = present("ifacename")
         isid = present("isid")
         tsih = present("tsid")
+        chapName = present("username")
+        targetChapName = present("username_in")
         state = State(present("state") ?? "")
         recoveryTimeoutSeconds = present("recovery_tmo").flatMap { Decimal.integer($0) }
         let inside = files.entries(folder)

@@ -1,3 +1,32 @@
+/// What CHAP needs, with MD5, the one algorithm that libiscsi knows. The secrets in it are shown in no text.
+public struct DiscoveryCredentials: Hashable, Sendable, CustomStringConvertible, CustomDebugStringConvertible,
+    CustomReflectable
+{
+    /// The name that is proved, which storaged wants to be our iSCSI name.
+    public var name: String
+    /// What we prove to know; at most 255 bytes, none of them zero.
+    var secret: [UInt8]
+    /// What targets have to prove to know; nil where they need prove nothing.
+    var targetSecret: [UInt8]?
+    /// The name that a portal proves in a discovery session; in others it is the target's.
+    var discoveryName: String
+
+    /// Credentials, with secrets as CHAP hashes them.
+    public init(name: String, secret: [UInt8], targetSecret: [UInt8]?, discoveryName: String) {
+        self.name = name
+        self.secret = secret
+        self.targetSecret = targetSecret
+        self.discoveryName = discoveryName
+    }
+
+    /// The name; the secrets do not show.
+    public var description: String { "CHAP of \(name)\(targetSecret == nil ? "" : ", mutual")" }
+    /// The same.
+    public var debugDescription: String { description }
+    /// Nothing inside.
+    public var customMirror: Mirror { Mirror(self, children: [:]) }
+}
+
 /// How discovery goes about it, with its bounds.
 ///
 /// All bounds are there because what is asked may be hostile. In the worst case memory is `concurrency` times one
@@ -5,6 +34,8 @@
 public struct DiscoveryOptions: Hashable, Sendable {
     /// Our iSCSI name.
     public var initiatorName: String
+    /// What is proved by CHAP at every login, and asked of targets; nil for none.
+    public var credentials: DiscoveryCredentials?
     /// How long a TCP connection may take. A dead portal costs this once, however many targets it is said to have.
     public var connectTimeoutSeconds: Double = 3
     /// How long a login, or one command, may take.

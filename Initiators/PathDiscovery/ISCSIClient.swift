@@ -35,7 +35,9 @@ import Glibc
     private var isLoggedIn = false
 
     /// A context for a discovery session, or with a target's name for a normal one. Talks to nobody yet.
-    init(portal: ISCSIPortal, targetName: String?, initiatorName: String) throws(DiscoveryError) {
+    init(
+        portal: ISCSIPortal, targetName: String?, initiatorName: String, credentials: DiscoveryCredentials? = nil
+    ) throws(DiscoveryError) {
         guard let context = unsafe iscsi_create_context(initiatorName) else {
             throw DiscoveryError(
                 .connect, portal, target: targetName, cause: "libiscsi refused the initiator name '\(initiatorName)'")
@@ -66,6 +68,17 @@ import Glibc
             unsafe iscsi_set_session_type(context, ISCSI_SESSION_DISCOVERY)
         }
         unsafe iscsi_set_header_digest(context, ISCSI_HEADER_DIGEST_NONE_CRC32C)
+        if let credentials { setCredentials(credentials) }
+    }
+
+    /// The library copies names and secrets into the context.
+    private func setCredentials(_ credentials: DiscoveryCredentials) {
+        var secret = credentials.secret.map { CChar(bitPattern: $0) } + [0]
+        unsafe iscsi_set_initiator_username_pwd(context, credentials.name, &secret)
+        if let targetSecret = credentials.targetSecret {
+            var secret = targetSecret.map { CChar(bitPattern: $0) } + [0]
+            unsafe iscsi_set_target_username_pwd(context, targetName ?? credentials.discoveryName, &secret)
+        }
     }
 
     deinit {

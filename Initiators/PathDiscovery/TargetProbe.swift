@@ -11,7 +11,8 @@ enum TargetProbe {
         let start = ContinuousClock.now
         var report = PortalReport(portal: portal, targets: [], error: nil, seconds: 0)
         do {
-            var client = try ISCSIClient(portal: portal, targetName: nil, initiatorName: options.initiatorName)
+            var client = try ISCSIClient(
+                portal: portal, targetName: nil, initiatorName: options.initiatorName, credentials: options.credentials)
             try client.connect(timeoutSeconds: options.connectTimeoutSeconds)
             try client.login(timeoutSeconds: options.commandTimeoutSeconds)
             report.targets = try client.sendTargets(
@@ -53,7 +54,8 @@ enum TargetProbe {
         _ blank: DiscoveredPath, _ options: DiscoveryOptions
     ) throws(DiscoveryError) -> [DiscoveredPath] {
         var client = try ISCSIClient(
-            portal: blank.portal, targetName: blank.targetName, initiatorName: options.initiatorName)
+            portal: blank.portal, targetName: blank.targetName, initiatorName: options.initiatorName,
+            credentials: options.credentials)
         try client.connect(timeoutSeconds: options.connectTimeoutSeconds)
         try client.login(timeoutSeconds: options.commandTimeoutSeconds)
         let limit = min(options.maximumUnitsPerTarget, ISCSIClient.bufferBytes / 8 - 1)

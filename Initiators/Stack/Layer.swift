@@ -213,6 +213,8 @@ public struct StackError: Error, Sendable, CustomStringConvertible {
         case noPath = 16
         /// Another run of attach is under way on this host.
         case locked = 17
+        /// This client's CHAP secrets are missing, too short, or could be read by others.
+        case secrets = 18
     }
 
     /// Which kind, and so which exit code.

@@ -8,7 +8,10 @@ struct DiscoverCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "discover",
         abstract: "Ask portals what they offer: targets, units, sizes, WWIDs, and which paths belong together.",
-        discussion: "Needs no root and no inventory, and leaves no session behind.")
+        discussion: """
+            Needs no root and no inventory, and leaves no session behind. Where the inventory asks for CHAP, it needs to \
+            read this client's secrets, and the inventory has to allow md5, the only algorithm that libiscsi knows.
+            """)
 
     @Argument(help: ArgumentHelp("ADDRESS or ADDRESS:PORT.", valueName: "portal"))
     var portals: [String]
@@ -32,7 +35,7 @@ struct DiscoverCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await Frame.run {
-            var options = DiscoveryOptions(initiatorName: initiatorName())
+            var options = try identity()
             options.connectTimeoutSeconds = timeout
             options.commandTimeoutSeconds = max(5, timeout)
             let result = await PathDiscovery.discover(portals: portals.compactMap { ISCSIPortal($0) }, options: options)
@@ -45,15 +48,24 @@ struct DiscoverCommand: AsyncParsableCommand {
         }
     }
 
-    /// This client's name where an inventory says it, so that a target which knows its initiators lets us in.
-    private func initiatorName() -> String {
-        if let initiator { return initiator }
+    /// This client's name where an inventory says it, so that a target which knows its initiators lets us in, and its
+    /// secrets where the inventory asks for them.
+    private func identity() throws(StackError) -> DiscoveryOptions {
+        if let initiator { return DiscoveryOptions(initiatorName: initiator) }
         let host = client ?? StackScope.hostName()
-        if let inventory = Inventory.load(path: rack).inventory {
-            if let client = inventory.client(named: host) { return client.initiatorName }
-            return "\(inventory.iqnPrefix):discover"
+        guard let inventory = Inventory.load(path: rack).inventory else {
+            let name = host.lowercased().filter {
+                $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == ".")
+            }
+            return DiscoveryOptions(
+                initiatorName: "iqn.2026-01.net.example:discover:\(name.isEmpty ? "host" : name)")
         }
-        let name = host.lowercased().filter { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == ".") }
-        return "iqn.2026-01.net.example:discover:\(name.isEmpty ? "host" : name)"
+        guard let known = inventory.client(named: host) else {
+            return DiscoveryOptions(initiatorName: "\(inventory.iqnPrefix):discover")
+        }
+        let scope = try StackScope(inventory: inventory, clientName: known.name)
+        var options = DiscoveryOptions(initiatorName: known.initiatorName)
+        options.credentials = try scope.discoveryCredentials()
+        return options
     }
 }

@@ -24,6 +24,7 @@ struct PlanCommand: AsyncParsableCommand {
             let selection: StackScope.Selection =
                 volume.map { .volume($0) } ?? filesystem.map { .filesystem($0) } ?? .everything
             let scope = try options.loadScope(selection, showsWarnings: true)
+            try scope.requireVolumes()
             let context = StackContext(monitorCommand: options.monitorCommand(clientName: scope.client.name))
             let layers = StackLayers.all(context)
             let observation: StackObservation

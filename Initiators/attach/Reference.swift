@@ -10,7 +10,8 @@ let attachReference = ManualReference(
         .init(.busy, "something is in use (the holders are named)"),
         .init(.mismatch, "what was found contradicts the inventory, and was not touched"),
         .init(.deadline, "a deadline passed"), .init(.noPath, "no path to a volume"),
-        .init(.locked, "another run is under way"), .init(64, "usage"),
+        .init(.locked, "another run is under way"),
+        .init(.secrets, "this client's CHAP secrets are missing, too short or open to others"), .init(64, "usage"),
     ],
     exitNotes: ["'status' answers like a monitoring plugin: 0 healthy, 1 degraded, 2 down, 3 unknown."],
     files: [

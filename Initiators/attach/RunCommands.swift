@@ -74,6 +74,7 @@ struct StackRun {
             try Frame.requireRoot("attach \(verb.rawValue)")
             let folders = StackFolders()
             let scope = try loadScope(folders)
+            if verb == .up { try scope.requireVolumes() }
             let lock = try RunLock.take(path: folders.lockFile, purpose: verb.rawValue)
             defer { withExtendedLifetime(lock) {} }
             let stragglers = await CommandRunner.endStragglers()

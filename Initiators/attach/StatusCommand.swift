@@ -15,6 +15,7 @@ struct StatusCommand: AsyncParsableCommand {
         do {
             try Frame.requireRoot("attach status")
             let scope = try options.loadScope()
+            try scope.requireVolumes()
             let layers = StackLayers.all(StackContext())
             let observation = await Runner(layers: layers, scope: scope, journal: nil).observe()
             let status = StatusReport(scope: scope, observation: observation, wallSeconds: time(nil))

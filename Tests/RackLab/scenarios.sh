@@ -22,7 +22,7 @@ test_command() {
     if lab_is_up; then
         say "the scenarios run in the lab that is up"
     else
-        PRODUCTS+=(block-stamp)
+        PRODUCTS+=(block-stamp rogue)
         # What Debian's fence agents, which some nodes get, are written in.
         PACKAGES+=(python3 python3-pexpect python3-pycurl)
         setup

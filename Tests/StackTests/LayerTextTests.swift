@@ -47,9 +47,9 @@ struct ScopeTests {
     @Test("every kind of error has an exit code of its own, from 10 on but for the plain failure")
     func exitCodes() {
         let kinds: [StackError.Kind] = [
-            .failed, .noRoot, .inventory, .missing, .busy, .mismatch, .deadline, .noPath, .locked,
+            .failed, .noRoot, .inventory, .missing, .busy, .mismatch, .deadline, .noPath, .locked, .secrets,
         ]
-        #expect(kinds.map(\.rawValue) == [1, 10, 11, 12, 13, 14, 15, 16, 17])
+        #expect(kinds.map(\.rawValue) == [1, 10, 11, 12, 13, 14, 15, 16, 17, 18])
     }
 }
 

@@ -79,7 +79,7 @@ package enum ISCSIAdmin {
         case 19: "the target refused the login for good"
         case 21: "open-iscsi has no such record"
         case 22: "the session could not be found in sysfs"
-        case 24: "the target refused our credentials"
+        case 24: "authentication failed"
         case 28, 29: "the session is in use"
         default: "iscsiadm ended with exit code \(exitCode)"
         }
@@ -135,8 +135,51 @@ package enum ISCSIAdmin {
     package static let databaseFailed: Int32 = 6
     /// Exit codes that mean that the work was done before: a session exists, a record or session is gone.
     package static let sessionExists: Int32 = 15
+    /// A login that ended with CHAP: the target did not take our proof, or did not give its own.
+    package static let authenticationFailed: Int32 = 24
+    /// A login that the target refused for another reason: it is not there, or not for us.
+    package static let loginRefused: Int32 = 19
     package static let sessionNotFound: Int32 = 2
     package static let noObjectsFound: Int32 = 21
+
+    /// Why a login failed, and what to do about it.
+    package static func loginFailure(
+        _ result: CommandResult, _ path: WantedPath, _ scope: StackScope
+    ) -> StackError {
+        let host = path.portal.hostName
+        let log = "storaged's log on \(host) says why"
+        func failure(_ cause: String, _ advice: String) -> StackError {
+            StackError(
+                .noPath, object: "\(host) \(path.endpoint)", cause: "login to \(path.volume.name) failed: \(cause)",
+                advice: advice)
+        }
+        switch result.exitCode {
+        case authenticationFailed:
+            guard let authentication = scope.inventory.authentication, let file = scope.secretsPath else {
+                return failure(
+                    "the target wants credentials, and the inventory here has no authentication",
+                    "compare the inventory here and on \(host); \(log)")
+            }
+            let client = scope.client.name
+            return failure(
+                "the target refused the credentials of \(client)"
+                    + (authentication.isMutual ? ", or did not prove its own secret" : ""),
+                "compare \(file) here and on \(host) (storaged secret \(client) makes it, the same file for both); \(log)"
+            )
+        case loginRefused:
+            // Where one may not see a target, it is as if it were not there; and iscsid gives the same code when the
+            // target's proof is missing or wrong.
+            let isMutual = scope.inventory.authentication?.isMutual ?? false
+            let files = isMutual ? scope.secretsPath.map { " and \($0)" } ?? "" : ""
+            return failure(
+                "the target refused \(scope.client.name)" + (isMutual ? ", or did not prove its own secret" : ""),
+                "see that the inventory (clients of the volume)\(files) are the same here and on \(host); \(log)")
+        default:
+            return failure(
+                reason(result),
+                "check storaged and the network there, or look at what is offered: attach discover \(path.endpoint)")
+        }
+    }
 
     /// iscsiadm's own reason, out of lines like `iscsiadm: initiator reported error (8 - connection timed out)`.
     package static func reason(_ result: CommandResult) -> String {

@@ -112,7 +112,7 @@ public struct MapsLayer: Layer {
 
     /// Maps that the journal calls ours and that the inventory no longer has.
     private func leftovers(_ scope: StackScope, _ mapper: DeviceMapper) -> [ObservedObject] {
-        let declared = Set(scope.inventory.volumes.map(\.mapUUID))
+        let declared = Set(scope.inventory.volumes(seenBy: scope.client.name).map(\.mapUUID))
         let owned = context.owned.filter { $0.kind == .map && !declared.contains($0.identity) }
         return owned.sorted { $0.name < $1.name }.compactMap { owned in
             guard let info = try? mapper.info(uuid: owned.identity) else { return nil }

@@ -27,7 +27,7 @@ public struct SessionsLayer: Layer {
             return object
         }
         let declared = Set(
-            scope.inventory.volumes.flatMap { volume in
+            scope.inventory.volumes(seenBy: scope.client.name).flatMap { volume in
                 scope.inventory.portals(of: volume).map { OwnedObject.session(volume, $0) }
             })
         for owned in context.owned.sorted(by: { ($0.name, $0.identity) < ($1.name, $1.identity) })
@@ -88,6 +88,8 @@ public struct SessionsLayer: Layer {
         object.facts["session"] = "\(session.number)"
         object.facts["session_state"] = session.state.description
         object.facts["initiator"] = session.initiatorName ?? ""
+        object.facts["authentication"] = session.chapName == nil ? "none" : "chap"
+        if session.chapName != nil { object.facts["mutual"] = session.targetChapName == nil ? "no" : "yes" }
         switch session.state {
         case .loggedIn: object.state = .present
         case .failed:
@@ -100,12 +102,26 @@ public struct SessionsLayer: Layer {
             object.state = .degraded
             object.detail = "the session is \(state)"
         }
+        if let missing = Self.missingProof(session, scope) {
+            object.facts["unproven"] = "yes"
+            if object.state == .present { object.detail = missing }
+        }
         if let name = session.initiatorName, name != scope.client.initiatorName {
             object.state = .wrong
             object.detail = "logged in as \(name), not as \(scope.client.initiatorName)"
             object.facts["foreign"] = "yes"
         }
         return object
+    }
+
+    /// What a session lacks of the proofs that the inventory asks for: it was made before they were asked for.
+    private static func missingProof(_ session: ISCSISession, _ scope: StackScope) -> String? {
+        guard let authentication = scope.inventory.authentication else { return nil }
+        if session.chapName == nil { return "logged in without CHAP, which the inventory asks for" }
+        if authentication.isMutual, session.targetChapName == nil {
+            return "logged in without a proof of the target's, which the inventory asks for"
+        }
+        return nil
     }
 
     private func observeDaemon(sessionCount: Int) -> ObservedObject {
@@ -139,6 +155,16 @@ public struct SessionsLayer: Layer {
     /// open-iscsi, and the kernel's initiator.
     public func missing(_ scope: StackScope) -> [StackError] {
         context.missing(programs: ["iscsid", "iscsiadm", "modprobe"], modules: ["iscsi_tcp"])
+    }
+
+    /// Secrets that are missing, or that others could have read.
+    public func obstaclesUp(_ scope: StackScope, _ observation: StackObservation) async -> [StackError] {
+        do throws(StackError) {
+            _ = try scope.loadSecrets()
+            return []
+        } catch {
+            return [error]
+        }
     }
 
     /// Shutdown unit, module, daemon, interface record, then all logins at once. A login may fail: `verifyUp` counts what is left.
@@ -231,7 +257,11 @@ public struct SessionsLayer: Layer {
             deadlineSeconds: ISCSIAdmin.loginDeadlineSeconds + 2 * ISCSIAdmin.recordsDeadlineSeconds, group: 3,
             toleratesFailure: true
         ) {
-            if Self.session(for: path, in: ISCSISession.all(files: context.files)) != nil { return .alreadyThere }
+            let authentication = try scope.authentication(for: path.volume)
+            if let session = Self.session(for: path, in: ISCSISession.all(files: context.files)) {
+                guard Self.isOutdated(session, path, scope, context.files) else { return .alreadyThere }
+                try await Self.logOut(session, of: path, context)
+            }
             let owned = OwnedObject.session(path.volume, path.portal)
             try context.journal?.own(owned)
             let record = ISCSIAdmin.recordArguments(path, interface: interface)
@@ -249,18 +279,71 @@ public struct SessionsLayer: Layer {
                     .failed, object: path.sessionName, cause: "its settings were refused: \(ISCSIAdmin.reason(set))",
                     advice: "look: iscsiadm -m node -T \(path.volume.targetName)")
             }
-            let login = try await context.commands.run(
-                "iscsiadm", record + ["--login"], deadlineSeconds: ISCSIAdmin.loginDeadlineSeconds)
-            if login.isSuccess { return .created }
-            if login.exitCode == ISCSIAdmin.sessionExists { return .alreadyThere }
-            // Nothing half done: the record goes again, and with it the retries of a login that did not work.
-            _ = try? await ISCSIAdmin.onRecords(context.commands, record + ["-o", "delete"])
-            throw StackError(
-                .noPath, object: "\(path.portal.hostName) \(path.endpoint)",
-                cause: "login to \(path.volume.name) failed: \(ISCSIAdmin.reason(login))",
-                advice: "check storaged and the network there, or look at what is offered: attach discover "
-                    + path.endpoint)
+            let result: StepOutcome
+            do {
+                result = try await Self.logIn(path, scope, record, authentication, interface, context)
+            } catch {
+                // Nothing half done: the record goes again, and with it the retries of a login that did not work.
+                await Self.deleteRecord(record, context)
+                throw error
+            }
+            return result
         }
+    }
+
+    /// Whether a session is down and was made with other secrets than this client has by now: iscsid, which keeps the ones
+    /// that it was given, would be refused for ever.
+    static func isOutdated(
+        _ session: ISCSISession, _ path: WantedPath, _ scope: StackScope, _ files: HostFiles
+    ) -> Bool {
+        guard session.state != .loggedIn, session.initiatorName == scope.client.initiatorName,
+            let authentication = try? scope.authentication(for: path.volume),
+            let file = NodeRecordFile(path, interface: ISCSIAdmin.interfaceName(scope.inventory), files: files)
+        else { return false }
+        return !file.has(authentication)
+    }
+
+    private static func logOut(
+        _ session: ISCSISession, of path: WantedPath, _ context: StackContext
+    ) async throws(StackError) {
+        if let used = use(of: session) {
+            throw StackError(
+                .busy, object: path.sessionName,
+                cause: "it is down and has secrets of before; its device \(used.device) is held by \(used.holders)",
+                advice: "where another path works, the monitor takes it out of its map first; else attach down and up")
+        }
+        let result = try await context.commands.run(
+            "iscsiadm", ["-m", "session", "-r", "\(session.number)", "-u"],
+            deadlineSeconds: ISCSIAdmin.logoutDeadlineSeconds)
+        guard [0, ISCSIAdmin.sessionNotFound, ISCSIAdmin.noObjectsFound].contains(result.exitCode) else {
+            throw StackError(
+                .failed, object: path.sessionName, cause: "the logout failed: \(ISCSIAdmin.reason(result))",
+                advice: "see who holds its device: attach status; then run attach down and attach up")
+        }
+    }
+
+    /// The last step of a login, once its record is declared: what only the record may hold, and the login itself.
+    private static func logIn(
+        _ path: WantedPath, _ scope: StackScope, _ record: [String], _ authentication: SessionAuthentication?,
+        _ interface: String, _ context: StackContext
+    ) async throws(StackError) -> StepOutcome {
+        if let authentication {
+            guard let file = NodeRecordFile(path, interface: interface, files: context.files) else {
+                throw StackError(
+                    .failed, object: path.sessionName, cause: "the record that iscsiadm made is not to be found",
+                    advice: "look below \(ISCSIAdmin.databaseFolders.joined(separator: " and "))")
+            }
+            try file.write(authentication)
+        }
+        let login = try await context.commands.run(
+            "iscsiadm", record + ["--login"], deadlineSeconds: ISCSIAdmin.loginDeadlineSeconds)
+        if login.isSuccess { return .created }
+        if login.exitCode == ISCSIAdmin.sessionExists { return .alreadyThere }
+        throw ISCSIAdmin.loginFailure(login, path, scope)
+    }
+
+    private static func deleteRecord(_ record: [String], _ context: StackContext) async {
+        _ = try? await ISCSIAdmin.onRecords(context.commands, record + ["-o", "delete"])
     }
 
     /// Every wanted volume needs a session that works; which ones are missing is reported, and no error.
@@ -345,6 +428,7 @@ public struct SessionsLayer: Layer {
                         advice: "see who holds its device: attach status; then run attach down again")
                 }
             }
+            NodeRecordFile.sweep(context.files)
             let deleted = try await ISCSIAdmin.onRecords(
                 context.commands, ["-m", "node", "-T", target, "-p", portal, "-o", "delete"])
             guard deleted.isSuccess || deleted.exitCode == ISCSIAdmin.noObjectsFound else {

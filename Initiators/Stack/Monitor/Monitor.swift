@@ -35,6 +35,8 @@ public final class Monitor: Sendable {
     private let inbox = Mutex<[Message]>([])
     private let wakeDescriptor = Atomic<Int32>(-1)
     private let checkers = Mutex<[String: PathChecker]>([:])
+    /// Why the last login of a path failed, so that the log has a reason once and not at every try.
+    private let loginFailures = Mutex<[MonitorMachine.PathKey: String]>([:])
 
     /// A monitor for this host.
     ///
@@ -132,7 +134,7 @@ public final class Monitor: Sendable {
             if !isReady, machine.isReady, lastState != nil {
                 isReady = true
                 notify("READY=1")
-                log(.notice, "watching \(scope.inventory.volumes.map(\.name).joined(separator: ", "))")
+                log(.notice, "watching \(scope.volumes.map(\.name).joined(separator: ", "))")
             }
             writeState(machine, scope, isReady: isReady, now: now, last: &lastState)
             if let watchdogSeconds, now >= nextWatchdog {
@@ -263,7 +265,9 @@ public final class Monitor: Sendable {
         let sessions = ISCSISession.all(files: files)
         var paths: [MonitorMachine.PathKey: MonitorMachine.PathView] = [:]
         for path in scope.paths {
-            let session = SessionsLayer.session(for: path, in: sessions)
+            var session = SessionsLayer.session(for: path, in: sessions)
+            // One that can never come back is as good as none: the map lets go of it, and a login with new secrets follows.
+            if let found = session, SessionsLayer.isOutdated(found, path, scope, files) { session = nil }
             let device = session?.devices.first { $0.address.lun == PathsLayer.logicalUnit }
             let block = device?.blockName.flatMap { BlockDevice(name: $0, files: files) }
             paths[.init(volume: path.volume.name, endpoint: path.endpoint)] = .init(
@@ -321,9 +325,16 @@ public final class Monitor: Sendable {
             }
         case .logIn(let key):
             guard let path = machine.wantedPath(key) else { return }
-            repair { [context] in
+            repair { [self] in
                 guard RunLock.holder(path: context.folders.lockFile) == nil else { return }
-                _ = try await SessionsLayer(context).login(path, scope).run()
+                do {
+                    _ = try await SessionsLayer(context).login(path, scope).run()
+                    loginFailures.withLock { $0[key] = nil }
+                } catch {
+                    let text = StackError(anything: error, object: path.sessionName).description
+                    let isNews = loginFailures.withLock { $0.updateValue(text, forKey: key) != text }
+                    if isNews { log(.warning, text) }
+                }
             }
         }
     }

@@ -154,7 +154,11 @@ extension StackScope {
         add(client.initiatorName)
         let timeouts = inventory.timeouts
         add("\(timeouts.pathCheckSeconds) \(timeouts.recoverySeconds)")
-        for volume in inventory.volumes {
+        if let authentication = inventory.authentication {
+            let algorithms = authentication.algorithms.map(\.rawValue).joined(separator: ",")
+            add("chap \(authentication.isMutual) \(algorithms) \(authentication.secretsFolder)")
+        }
+        for volume in inventory.volumes(seenBy: client.name) {
             add("\(volume.mapUUID) \(volume.name) \(volume.targetName) \(volume.sizeBytes ?? 0)")
             add("\(volume.multipath.grouping) \(volume.multipath.selector) \(volume.multipath.queueSeconds)")
             for portal in inventory.portals(of: volume) {

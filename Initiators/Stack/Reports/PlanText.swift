@@ -66,6 +66,12 @@ public struct Plan: Sendable {
             identifiers.add(row.object, row.kind.rawValue, row.value, row.isSetByHand ? "(set by hand)" : "")
         }
         lines += identifiers.lines(indent: "  ")
+        if let authentication = scope.inventory.authentication, let text = scope.authenticationText,
+            let file = scope.secretsPath
+        {
+            let algorithms = authentication.algorithms.map(\.rawValue).joined(separator: ", ")
+            lines += ["", "Authentication", "  \(text)   \(algorithms); secrets of \(scope.client.name) in \(file)"]
+        }
         lines += ["", "Worst stall"]
         lines += stall.text.map { "  \($0)" }
         lines += ["", "Steps of attach up"]
@@ -101,6 +107,16 @@ public struct Plan: Sendable {
                             ("value", .string(row.value)), ("set_by_hand", .bool(row.isSetByHand)),
                         ])
                     })
+            ),
+            (
+                "authentication",
+                scope.inventory.authentication.map { authentication in
+                    .object([
+                        ("method", .string("chap")), ("mutual", .bool(authentication.isMutual)),
+                        ("algorithms", .array(authentication.algorithms.map { .string($0.rawValue) })),
+                        ("secrets_file", .string(scope.secretsPath ?? "")),
+                    ])
+                } ?? .null
             ),
             (
                 "worst_stall_seconds",

@@ -191,6 +191,9 @@ private struct Judgement {
         if let object = wanted.first(where: { $0.state == .degraded || $0.state == .wrong }) {
             return (.degraded, "\(label(object)): \(object.detail).", "attach up")
         }
+        if let object = observation.objects(of: .sessions).first(where: { $0.facts["unproven"] == "yes" }) {
+            return (.degraded, "\(label(object)): \(object.detail).", "attach down, then attach up")
+        }
         let daemons = observation.objects.filter {
             $0.facts["kind"] == "aux"
                 && [MonitorService.objectName, "iscsid", ServiceManager.objectName].contains($0.name)

@@ -51,6 +51,7 @@ extension StatusReport {
             let bytes = object.facts["size_bytes"].flatMap { UInt64($0) } ?? volume.sizeBytes
             if let bytes { parts.append(Figures.size(bytes: bytes)) }
             if volume.multipath.queueSeconds > 0 { parts.append("queue \(volume.multipath.queueSeconds)s") }
+            if let proof = proof(node) { parts.append(proof) }
         } else if node.kind == "filesystem",
             let filesystem = scope.filesystems.first(where: { $0.mountPoint == object.name || $0.name == object.name })
         {
@@ -64,6 +65,13 @@ extension StatusReport {
         }
         if !object.detail.isEmpty { parts.append(object.detail) }
         return parts.joined(separator: "  ")
+    }
+
+    /// How all sessions of a map were authenticated, where they were: `CHAP, mutual`.
+    private func proof(_ map: Node) -> String? {
+        let sessions = map.children.flatMap(\.children).map(\.object).filter { $0.facts["session"] != nil }
+        guard !sessions.isEmpty, sessions.allSatisfy({ $0.facts["authentication"] == "chap" }) else { return nil }
+        return sessions.allSatisfy { $0.facts["mutual"] == "yes" } ? "CHAP, mutual" : "CHAP, one way"
     }
 
     private func columnWidths(_ tree: Node) -> [Int] {
