@@ -8,23 +8,23 @@ import Rack
 /// `up`, however it was called, leaves a unit behind that does nothing but to be stopped before all of them, and whose
 /// stop is `attach down`. The cost is one more unit; what was turned down is to let only the boot unit do it, because a stack
 /// that was brought up by hand, or by a boot that failed halfway, would be left out.
-struct ServiceManager: Sendable {
+package struct ServiceManager: Sendable {
     /// The unit that `attach unit` prints: `up` at boot.
-    static let bootUnit = "attach.service"
+    package static let bootUnit = "attach.service"
     /// The unit that `up` makes: `down` before the host goes down.
-    static let shutdownUnit = "attach-shutdown.service"
+    package static let shutdownUnit = "attach-shutdown.service"
     /// The name of that unit's object in the sessions layer.
-    static let objectName = shutdownUnit
+    package static let objectName = shutdownUnit
 
     private let context: StackContext
 
-    init(_ context: StackContext) { self.context = context }
+    package init(_ context: StackContext) { self.context = context }
 
     /// Whether systemd waits for this very process with the stop of other units.
     ///
     /// It does where attach is the `ExecStop=` of one of its units, or the host goes down: the units that attach's come after
     /// are stopped only once attach has ended. To wait for `systemctl stop` of one of them is then to wait for oneself.
-    func waitsForUs() async -> Bool {
+    package func waitsForUs() async -> Bool {
         guard context.folders.systemdRuns else { return false }
         if isInOwnUnit { return true }
         let state = try? await context.commands.run("systemctl", ["is-system-running"], deadlineSeconds: 10)
@@ -43,7 +43,7 @@ struct ServiceManager: Sendable {
     // MARK: - The shutdown unit
 
     /// The shutdown unit as an object of the sessions layer; nil where no systemd runs.
-    func observe() async -> ObservedObject? {
+    package func observe() async -> ObservedObject? {
         guard context.folders.systemdRuns else { return nil }
         var object = ObservedObject(
             layer: .sessions, name: Self.objectName, state: .absent,
@@ -60,7 +60,7 @@ struct ServiceManager: Sendable {
     }
 
     /// The step that makes the unit; nil when it is there, and where no systemd runs.
-    func guardStep(_ observation: StackObservation, group: Int) -> Step? {
+    package func guardStep(_ observation: StackObservation, group: Int) -> Step? {
         guard let object = observation.object(.sessions, Self.objectName), object.state != .present else { return nil }
         let context = context
         return Step(
@@ -73,7 +73,7 @@ struct ServiceManager: Sendable {
     }
 
     /// The step that takes the unit away, when nothing is left to be taken down; nil when there is none.
-    func releaseStep(_ observation: StackObservation, group: Int) -> Step? {
+    package func releaseStep(_ observation: StackObservation, group: Int) -> Step? {
         guard observation.object(.sessions, Self.objectName)?.facts["unit"] == "yes" else { return nil }
         let context = context
         return Step(
@@ -97,7 +97,7 @@ struct ServiceManager: Sendable {
     ///
     /// systemd finds a new file by itself; it is made to read all of its units again, which takes seconds on a busy host, only
     /// where it knows the unit by an older text, or does not find it (before version 246).
-    func start(_ unit: String, _ text: String) async throws {
+    package func start(_ unit: String, _ text: String) async throws {
         try makeFolder(context.folders.systemdUnits)
         try writeFileAtomically("\(context.folders.systemdUnits)/\(unit)", text)
         let known = try await context.commands.run(
@@ -117,7 +117,7 @@ struct ServiceManager: Sendable {
     private static let users = "remote-fs-pre.target remote-fs.target"
 
     /// A command as systemd takes it: in double quotes, with % and $ doubled.
-    static func commandLine(_ command: [String]) -> String {
+    package static func commandLine(_ command: [String]) -> String {
         command.map { word in
             "\""
                 + word.map { $0 == "%" || $0 == "$" ? "\($0)\($0)" : $0 == "\"" || $0 == "\\" ? "\\\($0)" : "\($0)" }
@@ -127,7 +127,7 @@ struct ServiceManager: Sendable {
     }
 
     /// The unit whose stop is `attach down`.
-    static func shutdownUnitText(_ down: [String]) -> String {
+    package static func shutdownUnitText(_ down: [String]) -> String {
         """
         # Written by attach up, removed by attach down.
         [Unit]
@@ -149,7 +149,7 @@ struct ServiceManager: Sendable {
     }
 
     /// The unit that brings the stack up at boot.
-    static func bootUnitText(_ scope: StackScope, up: [String], down: [String]) -> String {
+    package static func bootUnitText(_ scope: StackScope, up: [String], down: [String]) -> String {
         """
         [Unit]
         Description=Shared storage of rack \(scope.inventory.name) for \(scope.client.name)

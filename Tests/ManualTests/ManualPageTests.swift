@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@testable import Manual
+import Manual
 
 @Suite("Manual pages from what --help is made of")
 struct ManualPageTests {

@@ -1,7 +1,7 @@
 import Rack
 import Testing
 
-@testable import Manual
+import Manual
 
 @Suite("rack.yaml(5)")
 struct RackFileManualTests {

@@ -3,7 +3,7 @@ import HostDevices
 import Rack
 import Testing
 
-@testable import Stack
+import Stack
 
 @Suite("systemd: the units, and what attach must not wait for")
 struct ServiceManagerTests {
