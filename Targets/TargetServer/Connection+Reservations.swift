@@ -131,6 +131,7 @@ extension SharedState {
 
     /// Has the tasks of some nexuses of a unit ended, on every reactor.
     func abortTasks(unit: UnitRuntime, of nexuses: Set<NexusHandle>, _ barrier: Barrier) {
+        unit.gate.awaitVisitors(barrier)
         for reactor in reactors {
             barrier.enter()
             reactor.post(.abortTasksOf(nexuses, unit: unit, barrier))

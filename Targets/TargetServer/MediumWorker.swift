@@ -22,7 +22,12 @@ struct MediumWorker: Sendable {
         let errorNumber = perform()
         // What failed is not begun again: the initiator hears of it, and may have left it behind by the next start.
         if !keep(nil) { logger.error("\(unit.target.volumeName) will be erased again at the next start") }
-        unit.withUnit { $0.mediumWorkEnded(failed: errorNumber != 0) }
+        let isInDoubt = unit.store.hasFailed
+        unit.withUnit { unit in
+            unit.mediumWorkEnded(failed: errorNumber != 0)
+            // A flush that failed: EXIT FAILURE MODE does not bring back what the kernel has dropped.
+            if isInDoubt { unit.fail(.internalTargetFailure) }
+        }
         unit.gate.leave(place, unit: unit, shared: shared)
         let name = "\(work.isSanitize ? "SANITIZE" : "FORMAT UNIT") of \(unit.target.volumeName)"
         guard errorNumber != 0 else {

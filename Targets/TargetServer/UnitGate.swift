@@ -50,7 +50,7 @@ final class UnitGate: Sendable {
         var visitors = 0
         var waitingVisitors: [UInt64: @Sendable () -> Void] = [:]
         /// Left when the last visitor is gone.
-        var visitorsBarrier: Barrier?
+        var visitorsBarriers: [Barrier] = []
         var nextTicket: UInt64 = 1
     }
 
@@ -125,7 +125,7 @@ final class UnitGate: Sendable {
         }
         if state.visitors > 0 {
             barrier.enter()
-            state.visitorsBarrier = barrier
+            state.visitorsBarriers.append(barrier)
         }
         change(to: .closed, unit, shared, barrier)
         return barrier
@@ -174,13 +174,22 @@ final class UnitGate: Sendable {
 
     /// The piece of work is done.
     func endVisit() {
-        let barrier: Barrier? = state.withLock { state in
+        let barriers: [Barrier] = state.withLock { state in
             state.visitors -= 1
-            guard state.visitors == 0 else { return nil }
-            defer { state.visitorsBarrier = nil }
-            return state.visitorsBarrier
+            guard state.visitors == 0 else { return [] }
+            defer { state.visitorsBarriers = [] }
+            return state.visitorsBarriers
         }
-        barrier?.leave()
+        for barrier in barriers { barrier.leave() }
+    }
+
+    /// Has a barrier wait until nobody visits any more: a copy into this unit whose command came to another one.
+    func awaitVisitors(_ barrier: Barrier) {
+        state.withLock { state in
+            guard state.visitors > 0 else { return }
+            barrier.enter()
+            state.visitorsBarriers.append(barrier)
+        }
     }
 
     private func admitVisitors(_ state: inout State) {

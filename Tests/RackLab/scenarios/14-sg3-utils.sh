@@ -11,7 +11,7 @@ EOF
     )
     path=/dev/$path
     check "sg_vpd reads every page that page 00h lists" node_script client0 "$path" <<'EOF'
-pages=$(sg_vpd --hex --page=0 "$1" | head -n 8 | cut -c8-56 | tr -d '\n' | tr ' ' '\n' | grep -E '^[0-9a-f]{2}$' | tail -n +5)
+pages=$(sg_vpd --raw --page=0 "$1" | od -An -tx1 -v | tr ' ' '\n' | grep -E '^..$' | tail -n +5)
 [ "$(wc -w <<<"$pages")" -ge 6 ]
 for page in $pages; do sg_vpd --page="0x$page" "$1" >/dev/null || sg_vpd --hex --page="0x$page" "$1" >/dev/null; done
 EOF
