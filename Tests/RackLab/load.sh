@@ -13,6 +13,7 @@ load_run() {
     local code=0
     node_script "$1" <<'END' || code=$?
 rm -f /run/rack/load-end
+echo "rack: the load begins" >/dev/kmsg
 rounds=0
 while [[ ! -e /run/rack/load-end ]]; do
     fio --name=load --directory=/mnt --filename="load-$(hostname)" --size=16M --rw=randwrite --bs=4k --direct=1 \
@@ -55,6 +56,7 @@ load_end() {
     }
 }
 
+# kernel_saw_no_error NODE: since the load began; the node may have been through other scenarios before.
 kernel_saw_no_error() {
-    ! node_run "$1" dmesg | grep -E 'Buffer I/O error|I/O error, dev dm-|gfs2: .*(error|withdraw)'
+    ! node_run "$1" dmesg | awk '/rack: the load begins/ { text = "" } { text = text "\n" $0 } END { print text }' | grep -E 'Buffer I/O error|I/O error, dev dm-|gfs2: .*(error|withdraw)'
 }

@@ -181,6 +181,7 @@ extension StoragedTests {
             // Spent, but a state may still be flipped: the drill is over when the rule is cleared.
             #expect(scene.statusCode() == 1)
             #expect(scene.fault("clear").code == 0)
+            session.settle()
             #expect(scene.fault("add", "--commands", "write", "--alua", "unavailable", "--count", "1").code == 0)
             flip(3)
             #expect(session.read(lba: 0, blocks: 1)?.additionalSense == 0x040c)
