@@ -44,10 +44,10 @@ extension Connection {
     }
 
     /// Counts a failed login, and logs it as far as there is room for lines.
-    private func note(_ failure: LoginFailure) {
+    func note(_ failure: LoginFailure, isGuess: Bool = true) {
         let shared = reactor.shared
         let note = shared.loginFailures.note(
-            LoginFailures.Reason(failure.status), of: peer, isGuess: shared.isRestricted, now: reactor.now)
+            LoginFailures.Reason(failure.status), of: peer, isGuess: isGuess && shared.isRestricted, now: reactor.now)
         if let left = note.unlogged {
             log(.warning, failure.description + (left > 0 ? "; \(left) failed logins before it were not logged" : ""))
         }

@@ -36,6 +36,8 @@ extension Connection {
             if result == -EINTR || result == -EAGAIN { return }
             if case .fullFeature = phase, unit != nil, !closesAfterOutput {
                 log(.info, result == 0 ? "initiator closed the connection" : "connection lost (errno \(-result))")
+            } else if case .login(let machine) = phase, !closesAfterOutput, let failure = machine.failureByLeaving {
+                note(failure, isGuess: false)
             }
             return cut()
         }

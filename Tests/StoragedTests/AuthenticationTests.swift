@@ -88,6 +88,29 @@ extension StoragedTests {
             scene.storaged(arguments + ["--socket", scene.path("control.sock")])
         }
 
+        /// An initiator that does not believe the target just goes; the log has to say so, for nothing else does.
+        @Test func leavingInTheMiddleIsLogged() throws {
+            let daemon = try serve(inventory())
+            let connection = try connect()
+            var login = RawLogin(currentStage: 0, nextStage: 0, transit: false)
+            login.keys = [
+                "InitiatorName=\(client0)", "SessionType=Normal", "TargetName=\(a)", "AuthMethod=CHAP",
+            ]
+            connection.send(login.pdu)
+            #expect(connection.receive().map { $0[36, 2] } == 0)
+            connection.disconnect()
+            #expect(
+                eventually(seconds: 20) {
+                    daemon.errors.contains("\(client0) to \(a) was left by the initiator in the middle of CHAP")
+                })
+            // Whoever leaves earlier is no news.
+            let stranger = try connect()
+            stranger.disconnect()
+            let other = chap("client1", to: b).login(try connect())
+            #expect(other.isLoggedIn)
+            #expect(daemon.errors.components(of: "was left by") == 1)
+        }
+
         // MARK: Names alone
 
         @Test func othersSeeNothing() throws {
@@ -512,5 +535,18 @@ extension StoragedTests {
             #expect(daemon.errors.contains("initiator logged in (CHAP, MD5, mutual)"), "\(daemon.errors)")
             daemon.kill(SIGTERM)
         }
+    }
+}
+
+extension String {
+    /// How often `words` occur.
+    fileprivate func components(of words: String) -> Int {
+        var count = 0
+        var rest = self[...]
+        while let found = rest.firstRange(of: words) {
+            count += 1
+            rest = rest[found.upperBound...]
+        }
+        return count
     }
 }

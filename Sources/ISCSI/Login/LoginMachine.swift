@@ -309,6 +309,22 @@ public struct LoginMachine<Policy: LoginPolicy>: Sendable {
         }
     }
 
+    /// What it is when the initiator leaves now, in the middle of its authentication or right after it: with mutual
+    /// authentication that is all there is to see of one that does not believe the target. Nil where it is no news.
+    public var failureByLeaving: LoginFailure? {
+        switch (state, proof) {
+        case (.established, _), (.failed, _), (_, .notNeeded), (_, .unproven): return nil
+        case (_, .inProgress), (_, .proven):
+            let who = claimedInitiator.map(printable) ?? "an unnamed initiator"
+            let target = claimedTarget.map { " to " + printable($0) } ?? ""
+            let method = Policy.Authenticator.methodName
+            return LoginFailure(
+                status: .authenticationFailure,
+                description: "login of \(who)\(target) was left by the initiator in the middle of \(method): it may "
+                    + "have found the target's proof wrong; compare the secrets on both sides")
+        }
+    }
+
     private var mustProve: Bool {
         switch proof {
         case .notNeeded, .proven: false
