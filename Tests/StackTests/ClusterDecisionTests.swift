@@ -66,6 +66,12 @@ struct VolumeGroupFindingTests {
         }
     }
 
+    @Test("What LVM read while it was being written is no group of somebody else's, and no label to take over")
+    func halfWritten() throws {
+        let unknown = ["vg_name": "[unknown]", "vg_uuid": "", "vg_lock_type": ""]
+        #expect(try judge(unknown, second: unknown) == .absent(orphans: []))
+    }
+
     @Test("Only an empty map is taken, or one with the label of our own interrupted creation")
     func emptiness() throws {
         let member = try #require(DeviceSignature.parse(Captured.memberSignature))

@@ -18,13 +18,16 @@ package enum VolumeGroupFinding: Sendable, Equatable {
         "vg_extent_count", "vg_free_count", "lv_count", "pv_count", "vg_missing_pv_count",
     ]
 
+    /// What LVM calls the group of a physical volume whose metadata it read while they were being written.
+    private static let unreadable = "[unknown]"
+
     /// Judges the rows of `pvs -a` over a group's maps.
     package init(_ group: VolumeGroup, devices: [String], clusterName: String, rows: [[String: String]]) {
         func say(_ cause: String, _ advice: String) -> VolumeGroupFinding { .conflict(cause: cause, advice: advice) }
         let ours = rows.filter { devices.contains($0["pv_name"] ?? "") }
         for row in ours {
             let name = row["vg_name"] ?? ""
-            if !name.isEmpty, name != group.name {
+            if !name.isEmpty, name != group.name, name != Self.unreadable {
                 self = say(
                     "\(row["pv_name"]!) belongs to volume group \(name)",
                     "correct rack.yaml, or free it if nobody needs that data: vgreduce \(name) \(row["pv_name"]!)")
@@ -34,7 +37,10 @@ package enum VolumeGroupFinding: Sendable, Equatable {
         let members = ours.filter { $0["vg_name"] == group.name }
         guard let row = members.first else {
             // `pvs -a` lists devices that are no physical volume as well; those have no format.
-            self = .absent(orphans: ours.filter { $0["pv_fmt"]?.isEmpty == false }.compactMap { $0["pv_name"] })
+            self = .absent(
+                orphans: ours.filter {
+                    $0["pv_fmt"]?.isEmpty == false && $0["vg_name"] != Self.unreadable
+                }.compactMap { $0["pv_name"] })
             return
         }
         let facts = VolumeGroupFacts(row)

@@ -3,6 +3,8 @@ import Rack
 
 /// Shared volume groups: made once, by the client that the inventory names first, and their lockspaces on every client.
 public struct VolumeGroupLayer: Layer {
+    /// How many looks have to contradict the inventory, 1.5 s apart, before a client stops waiting for a group.
+    private static let contradictionsThatCount = 8
     /// How long the other clients wait for the first to make a group.
     static let creationDeadlineSeconds = 180
 
@@ -278,6 +280,7 @@ public struct VolumeGroupLayer: Layer {
             deadlineSeconds: Self.creationDeadlineSeconds + 30, group: number
         ) {
             var waited = false
+            var contradictions = 0
             return try await waitUntil(
                 group.name, deadlineSeconds: Self.creationDeadlineSeconds, everyMilliseconds: 1500,
                 advice: { _ in "run on \(founder): attach up" },
@@ -285,7 +288,13 @@ public struct VolumeGroupLayer: Layer {
                     switch try await Self.find(group, inventory, context) {
                     case .ready: return WaitState.done(waited ? .changed : .alreadyThere)
                     case .conflict(let cause, let advice):
-                        throw StackError(.mismatch, object: group.name, cause: cause, advice: advice)
+                        // Metadata that are being written can look like anything for a moment: what stays is meant.
+                        contradictions += 1
+                        if contradictions == Self.contradictionsThatCount {
+                            throw StackError(.mismatch, object: group.name, cause: cause, advice: advice)
+                        }
+                        waited = true
+                        return .waiting(cause)
                     case .unshared:
                         waited = true
                         return .waiting("\(founder) has not finished making it")
