@@ -89,6 +89,33 @@ final class Scene {
         return Export(process: process, port: port, targetName: String(host))
     }
 
+    /// `storaged run` of two volumes of 64 MiB, `v0` (in `folder`, the scene's own unless given) and `v1`, through one portal.
+    func servingTwoVolumes(
+        firstIn folder: String? = nil, limits: String, reactors: Int, more: String = ""
+    ) throws -> (v0: Export, v1: Export) {
+        let port = freePort()
+        let first = folder.map { "\($0)/a.img" } ?? path("a.img")
+        let rack = write(
+            "rack.yaml",
+            """
+            rack: r1
+            iqn: iqn.2026-01.net.example
+            networks: [{name: san0}]
+            hosts: [{name: h0, portals: [{network: san0, address: 127.0.0.1, port: \(port)}]}]
+            volumes:
+              - {name: v0, size: 64MiB, path: \(first), hosts: [h0]}
+              - {name: v1, size: 64MiB, path: \(path("b.img")), hosts: [h0]}
+            limits: {\(limits)}
+            \(more)
+
+            """)
+        let process = try serving(["run", "--rack", rack, "--host", "h0", "--reactors", "\(reactors)"])
+        func export(_ volume: String) -> Export {
+            Export(process: process, port: port, targetName: "iqn.2026-01.net.example:r1:\(volume)")
+        }
+        return (export("v0"), export("v1"))
+    }
+
     /// The answer of `storaged status --json`.
     func status() -> String {
         let process = storaged(["status", "--json", "--socket", path("control.sock")])
@@ -109,6 +136,13 @@ struct Export {
     func session(_ name: String = "good", from source: String = "127.0.0.1") throws -> RawSession {
         try RawSession(
             port: port, targetName: targetName, initiatorName: "iqn.2026-01.net.example:\(name)", from: source)
+    }
+
+    /// The same, past the unit attention that a new nexus begins with.
+    func settledSession(_ name: String) throws -> RawSession {
+        let session = try session(name)
+        session.settle()
+        return session
     }
 }
 

@@ -35,30 +35,11 @@ extension StoragedTests {
         }
 
         private func serving(_ fileSystem: FileSystem, _ limits: String) throws -> (v0: Export, v1: Export) {
-            let port = freePort()
-            let rack = scene.write(
-                "rack.yaml",
-                """
-                rack: r1
-                iqn: iqn.2026-01.net.example
-                networks: [{name: san0}]
-                hosts: [{name: h0, portals: [{network: san0, address: 127.0.0.1, port: \(port)}]}]
-                volumes:
-                  - {name: v0, size: 64MiB, path: \(fileSystem.folder)/a.img, hosts: [h0]}
-                  - {name: v1, size: 64MiB, path: \(scene.path("b.img")), hosts: [h0]}
-                limits: {\(limits)}
-                """)
-            let process = try scene.serving(["run", "--rack", rack, "--host", "h0", "--reactors", "2"])
-            func export(_ volume: String) -> Export {
-                Export(process: process, port: port, targetName: "iqn.2026-01.net.example:r1:\(volume)")
-            }
-            return (export("v0"), export("v1"))
+            try scene.servingTwoVolumes(firstIn: fileSystem.folder, limits: limits, reactors: 2)
         }
 
         private func session(_ export: Export, _ name: String) throws -> RawSession {
-            let session = try export.session(name)
-            session.settle()
-            return session
+            try export.settledSession(name)
         }
 
         private static let blockCount: UInt32 = 64
@@ -149,11 +130,10 @@ extension StoragedTests {
             #expect(v0.process.waitForEnd(seconds: 30) == 0)
         }
 
-        /// PERSISTENT RESERVE OUT (SPC-4 6.16) with keys of one digit.
         private func reserveOut(_ session: RawSession, _ action: UInt8, key: UInt8 = 0, other: UInt8) -> RawResult? {
-            var list = [UInt8](repeating: 0, count: 24)
-            (list[7], list[15]) = (key, other)
-            return session.execute([0x5f, action, 0x05, 0, 0, 0, 0, 0, 24, 0], writing: list)
+            let pdu = session.reserveOut(action, key: key, other: other)
+            session.connection.send(pdu)
+            return session.result(of: UInt32(pdu[16, 4]))
         }
     }
 }

@@ -10,25 +10,7 @@ extension StoragedTests {
 
         /// Two volumes behind one reactor thread.
         private func serving(_ limits: String) throws -> (v0: Export, v1: Export) {
-            let port = freePort()
-            let rack = scene.write(
-                "rack.yaml",
-                """
-                rack: r1
-                iqn: iqn.2026-01.net.example
-                networks: [{name: san0}]
-                hosts: [{name: h0, portals: [{network: san0, address: 127.0.0.1, port: \(port)}]}]
-                volumes:
-                  - {name: v0, size: 64MiB, path: \(scene.path("a.img")), hosts: [h0]}
-                  - {name: v1, size: 64MiB, path: \(scene.path("b.img")), hosts: [h0]}
-                limits: {\(limits)}
-                faultInjection: true
-                """)
-            let process = try scene.serving(["run", "--rack", rack, "--host", "h0", "--reactors", "1"])
-            func export(_ volume: String) -> Export {
-                Export(process: process, port: port, targetName: "iqn.2026-01.net.example:r1:\(volume)")
-            }
-            return (export("v0"), export("v1"))
+            try scene.servingTwoVolumes(limits: limits, reactors: 1, more: "faultInjection: true")
         }
 
         /// A block of the first volume's file, as it is on the host.
@@ -48,9 +30,7 @@ extension StoragedTests {
         }
 
         private func session(_ export: Export, _ name: String = "good") throws -> RawSession {
-            let session = try export.session(name)
-            session.settle()
-            return session
+            try export.settledSession(name)
         }
 
         @Test func anAbortWaitsForASlowWrite() throws {
@@ -136,15 +116,8 @@ extension StoragedTests {
             #expect(block(0) == 0)
         }
 
-        /// PERSISTENT RESERVE OUT (SPC-4 6.16) with keys of one digit.
-        private func reserveOut(_ session: RawSession, _ action: UInt8, key: UInt8, other: UInt8 = 0) -> RawPDU {
-            var list = [UInt8](repeating: 0, count: 24)
-            (list[7], list[15]) = (key, other)
-            return session.command([0x5f, action, 0x05, 0, 0, 0, 0, 0, 24, 0], writes: 24, immediate: list)
-        }
-
         private func reserve(_ session: RawSession, _ action: UInt8, key: UInt8, other: UInt8 = 0) -> RawResult? {
-            let pdu = reserveOut(session, action, key: key, other: other)
+            let pdu = session.reserveOut(action, key: key, other: other)
             session.connection.send(pdu)
             return session.result(of: UInt32(pdu[16, 4]))
         }
@@ -162,7 +135,7 @@ extension StoragedTests {
             let start = now()
             _ = begin(victim, block: 0, 7)
             #expect(eventually(seconds: 20) { scene.fault("list").output.contains("1 injected") })
-            let preempt = reserveOut(fencer, 0x05, key: 2, other: 1)
+            let preempt = fencer.reserveOut(0x05, key: 2, other: 1)
             fencer.connection.send(preempt)
             other.works()
             let result = fencer.result(of: UInt32(preempt[16, 4]))
@@ -289,6 +262,13 @@ extension StoragedTests {
 }
 
 extension RawSession {
+    /// PERSISTENT RESERVE OUT (SPC-4 6.16) with keys of one digit, not sent yet.
+    func reserveOut(_ action: UInt8, key: UInt8 = 0, other: UInt8) -> RawPDU {
+        var list = [UInt8](repeating: 0, count: 24)
+        (list[7], list[15]) = (key, other)
+        return command([0x5f, action, 0x05, 0, 0, 0, 0, 0, 24, 0], writes: 24, immediate: list)
+    }
+
     /// Sends a task management request (RFC 7143, 11.5), immediate.
     func sendManagement(_ function: UInt8, tag: UInt32, referenced: UInt32) {
         var pdu = RawPDU(opcode: 0x42, flags: 0x80 | function)
