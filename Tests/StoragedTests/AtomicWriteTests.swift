@@ -6,15 +6,6 @@ extension StoragedTests {
     @Suite(.serialized) struct AtomicWriteTests {
         let scene = Scene()
 
-        private func export(port: UInt16) throws -> Export {
-            let process = try scene.serving([
-                "export", scene.path("a.img"), "--size", "64MiB", "--portal", "127.0.0.1:\(port)", "--state-directory",
-                scene.path("state"),
-            ])
-            let name = try #require(process.output.split(separator: " ").first { $0.hasPrefix("iqn.") })
-            return Export(process: process, port: port, targetName: String(name))
-        }
-
         private static func writeAtomic(_ block: UInt8, _ blocks: UInt16) -> [UInt8] {
             [0x9c, 0, 0, 0, 0, 0, 0, 0, 0, block, 0, 0, UInt8(blocks >> 8), UInt8(blocks & 0xff), 0, 0]
         }
@@ -41,7 +32,7 @@ extension StoragedTests {
         }
 
         @Test func isWrittenAndLeavesTheJournalEmpty() throws {
-            let export = try export(port: freePort())
+            let export = try scene.exportingWithState(port: freePort())
             let session = try export.session()
             session.settle()
             let data = (0..<(128 * 512)).map { UInt8(truncatingIfNeeded: $0 / 7) }
@@ -76,13 +67,13 @@ extension StoragedTests {
 
         @Test func whatWasHalfDoneIsFinishedByTheNextStart() throws {
             let port = freePort()
-            var served = try export(port: port)
+            var served = try scene.exportingWithState(port: port)
             served.process.kill(SIGKILL)
             let journal = try journal()
             let unit = String(journal.split(separator: "-").last ?? "")
             let data = [UInt8](repeating: 0x5a, count: 8192)
             put(entry(unit: unit, offset: 4096, data), journal)
-            served = try export(port: port)
+            served = try scene.exportingWithState(port: port)
             #expect(served.process.errors.contains("a WRITE ATOMIC of 8192 bytes was finished"))
             var session = try served.session()
             session.settle()
@@ -92,7 +83,7 @@ extension StoragedTests {
             // What was written since is not overwritten by another start.
             #expect(session.write(lba: 8, [UInt8](repeating: 1, count: 512))?.status == 0)
             served.process.kill(SIGKILL)
-            served = try export(port: port)
+            served = try scene.exportingWithState(port: port)
             session = try served.session()
             session.settle()
             #expect(session.read(lba: 8, blocks: 1)?.data == [UInt8](repeating: 1, count: 512))
@@ -101,7 +92,7 @@ extension StoragedTests {
             var torn = entry(unit: unit, offset: 4096, data)
             torn[torn.count - 1] ^= 1
             put(torn, journal)
-            served = try export(port: port)
+            served = try scene.exportingWithState(port: port)
             session = try served.session()
             session.settle()
             #expect(session.read(lba: 8, blocks: 1)?.data == [UInt8](repeating: 1, count: 512))
@@ -110,7 +101,7 @@ extension StoragedTests {
 
         @Test func aJournalOfAnotherUnitStopsTheStart() throws {
             let port = freePort()
-            let served = try export(port: port)
+            let served = try scene.exportingWithState(port: port)
             served.process.kill(SIGTERM)
             try put(entry(unit: "3000000000000dead", offset: 0, [1, 2, 3, 4]), journal())
             let again = scene.storaged([

@@ -89,6 +89,16 @@ final class Scene {
         return Export(process: process, port: port, targetName: String(host))
     }
 
+    /// `storaged export` of one file of 64 MiB that keeps its state, so that the next one goes on with it.
+    func exportingWithState(port: UInt16) throws -> Export {
+        let process = try serving([
+            "export", path("a.img"), "--size", "64MiB", "--portal", "127.0.0.1:\(port)", "--state-directory",
+            path("state"),
+        ])
+        let name = try #require(process.output.split(separator: " ").first { $0.hasPrefix("iqn.") })
+        return Export(process: process, port: port, targetName: String(name))
+    }
+
     /// `storaged run` of two volumes of 64 MiB, `v0` (in `folder`, the scene's own unless given) and `v1`, through one portal.
     func servingTwoVolumes(
         firstIn folder: String? = nil, limits: String, reactors: Int, more: String = ""

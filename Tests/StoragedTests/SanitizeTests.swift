@@ -6,18 +6,9 @@ extension StoragedTests {
     @Suite(.serialized) struct SanitizeTests {
         let scene = Scene()
 
-        private func export(port: UInt16) throws -> Export {
-            let process = try scene.serving([
-                "export", scene.path("a.img"), "--size", "64MiB", "--portal", "127.0.0.1:\(port)", "--state-directory",
-                scene.path("state"),
-            ])
-            let name = try #require(process.output.split(separator: " ").first { $0.hasPrefix("iqn.") })
-            return Export(process: process, port: port, targetName: String(name))
-        }
-
         @Test func goesOnAfterAKill() throws {
             let port = freePort()
-            var served = try export(port: port)
+            var served = try scene.exportingWithState(port: port)
             var session = try served.session()
             session.settle()
             #expect(session.write(lba: 131_000, [UInt8](repeating: 7, count: 512))?.status == 0)
@@ -25,7 +16,7 @@ extension StoragedTests {
             let list: [UInt8] = [0x86, 0, 0, 2, 0xc3, 0x5a]
             #expect(session.execute([0x48, 0x81, 0, 0, 0, 0, 0, 0, 6, 0], writing: list)?.status == 0)
             served.process.kill(SIGKILL)
-            served = try export(port: port)
+            served = try scene.exportingWithState(port: port)
             #expect(served.process.errors.contains("begins again"))
             session = try served.session()
             session.settle()
@@ -37,7 +28,7 @@ extension StoragedTests {
             #expect(session.write(lba: 131_000, [UInt8](repeating: 8, count: 512))?.status == 0)
             // It has ended, and is not begun again.
             served.process.kill(SIGKILL)
-            served = try export(port: port)
+            served = try scene.exportingWithState(port: port)
             session = try served.session()
             session.settle()
             #expect(session.read(lba: 131_000, blocks: 1)?.data == [UInt8](repeating: 8, count: 512))
